@@ -1,0 +1,1 @@
+"""Speed and memory, each beside its bare limit in the same run."""

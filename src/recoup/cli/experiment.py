@@ -1,0 +1,224 @@
+"""`recoup experiment`: what a test can answer, its start, what it has shown, its end."""
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from recoup.domain.experiment import Arm, Kind
+    from recoup.insight.experiments import Result
+
+app = typer.Typer(
+    help="A/B tests of policies, messages and pages, and the permanent holdout of messages.",
+    no_args_is_help=True,
+)
+
+Merchant = Annotated[str | None, typer.Option(help="Which merchant, where there are several.")]
+Id = Annotated[str, typer.Argument(help="The experiment's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Effect = Annotated[
+    float, typer.Option(help="The smallest difference worth knowing, in points.", min=0.1, max=99)
+]
+Horizon = Annotated[int, typer.Option(help="Days after which a case is judged.", min=1, max=120)]
+ACTOR = "staff:cli"
+
+
+@app.command("start")
+def start(
+    id: Annotated[str, typer.Argument(help="An id of your choice, such as gentle-first.")],
+    arms: Annotated[
+        list[str],
+        typer.Option(
+            "--arm", metavar="NAME=POLICY[:SHARE]", help="Two or more; the first is what happens today."
+        ),
+    ],
+    merchant: Merchant = None,
+    name: Annotated[str | None, typer.Option(help="What it is about, for people.")] = None,
+    kind: Annotated[str, typer.Option(help="policy, messages or page.")] = "policy",
+    effect: Effect = 5.0,
+    horizon_days: Horizon = 30,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Begin although it cannot answer in time.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it could answer.")] = False,
+) -> None:
+    """Says what a test can answer here, then starts it; refused where a year would not be enough."""
+    from recoup.cli.faults import USAGE, Fault
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.insight import experiments_run as run
+    from recoup.store.engines import reading
+
+    if kind not in ("policy", "messages", "page"):
+        raise Fault(f"{kind!r} is no kind of experiment; one of policy, messages, page", USAGE)
+    sides = _arms(arms, kind)
+    with opened() as house:
+        owner = merchant_of(house, merchant)
+        if dry_run:
+            with reading(house.db) as tx:
+                can = run.prospect(
+                    tx, owner.id, now=owner.now(house.clock.now()), effect=effect / 100, horizon_days=horizon_days,
+                    share=sides[1].share / (sides[0].share + sides[1].share), alpha=0.05, arms=len(sides),
+                )  # fmt: skip
+            print(can.says)
+            return
+        try:
+            plan, can = run.start(
+                house, owner, id=id, name=name or id, kind=cast("Kind", kind), arms=sides, actor=ACTOR,
+                effect=effect / 100, horizon_days=horizon_days, anyway=anyway,
+            )  # fmt: skip
+        except run.NotAnswerable:
+            raise
+        except ValueError as e:
+            raise Fault(f"{e}; nothing was started", USAGE) from e
+        print(can.says)
+        print(f"{plan.id} runs: cases that open from now on are drawn, by customer, and keep their arm")
+
+
+def _arms(texts: list[str], kind: str) -> "list[Arm]":
+    from recoup.cli.faults import USAGE, Fault
+    from recoup.domain.experiment import Arm
+
+    found = []
+    for text in texts:
+        name, _, rest = text.partition("=")
+        what, _, share = rest.partition(":")
+        try:
+            part = float(share) / 100 if share else 1 / len(texts)
+        except ValueError as e:
+            raise Fault(
+                f"--arm {text}: the share {share!r} is no number of per cent, such as 50", USAGE
+            ) from e
+        policy = what or None if kind == "policy" else None
+        variant = what or None if kind != "policy" else None
+        found.append(Arm(name=name, share=part, policy=policy, variant=variant))
+    if len(found) < 2:
+        raise Fault("name two or more arms with --arm; the first is what happens today", USAGE)
+    return found
+
+
+@app.command("list")
+def listed(merchant: Merchant = None, json: AsJson = False) -> None:
+    """Every experiment with its state."""
+    import msgspec
+
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.domain.instants import text
+    from recoup.store import experiments
+    from recoup.store.engines import reading
+
+    with opened() as house:
+        owner = merchant_of(house, merchant)
+        with reading(house.db) as tx:
+            found = experiments.everyone(tx, owner.id)
+    for each in found:
+        plan = each.plan
+        if json:
+            hidden = msgspec.structs.replace(each, plan=msgspec.structs.replace(plan, salt=""))
+            print(msgspec.json.encode(hidden).decode())
+            continue
+        arms = ", ".join(f"{a.name} {a.share:.0%}" for a in plan.arms)
+        since = f" since {text(each.began_at)[:10]}" if each.began_at and each.state == "running" else ""
+        why = f" ({each.stopped_why})" if each.stopped_why else ""
+        print(f"{plan.id:24}  {each.state}{since}{why}  {plan.kind}: {arms}")
+    if not found and not json:
+        print("No experiment yet; `recoup experiment start --help` says how to begin one.")
+
+
+@app.command("result")
+def result(id: Id, merchant: Merchant = None, json: AsJson = False) -> None:
+    """What an experiment has shown so far: the sentence first."""
+    import msgspec
+
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.insight import experiments_run as run
+    from recoup.insight.experiments_words import sentence
+
+    with opened() as house:
+        found, so_far = run.look(house, merchant_of(house, merchant), id)
+    if json:
+        print(msgspec.json.encode({"sentence": sentence(found.plan, so_far), "result": so_far}).decode())
+        return
+    print(sentence(found.plan, so_far))
+    _tell(so_far)
+
+
+def _tell(so_far: "Result") -> None:
+    print()
+    for arm in so_far.arms:
+        rate = "-" if arm.rate is None else f"{arm.rate:.1%}"
+        print(
+            f"  {arm.name:20} {arm.enrolled:>7,} customers, {arm.ripe:>7,} judged, {arm.recovered:>7,} recovered ({rate}), "
+            f"{arm.left} left, {arm.disputed} disputed"
+        )
+    for c in so_far.comparisons:
+        if c.interval is None:
+            print(f"  {c.arm} against {c.control}: too few customers to speak of")
+            continue
+        i = c.interval
+        print(
+            f"  {c.arm} against {c.control}: {i.estimate * 100:+.1f} points, surely between {i.low * 100:+.1f} and "
+            f"{i.high * 100:+.1f}; what was known beforehand takes {c.narrowed:.0%} off the variance"
+        )
+    for doubt in so_far.doubts:
+        print(f"  doubt: {doubt.says}")
+
+
+@app.command("stop")
+def stop(
+    id: Id, why: Annotated[str, typer.Option(help="The reason, for whoever reads it later.")] = "stopped by hand",
+    merchant: Merchant = None,
+) -> None:  # fmt: skip
+    """Ends an experiment; cases that are in it keep their arm's policy."""
+    from recoup.cli.faults import FOUND, Fault
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.insight import experiments_run as run
+
+    with opened() as house:
+        if not run.stop(house, merchant_of(house, merchant), id, actor=ACTOR, why=why):
+            raise Fault(f"{id} was stopped before; nothing was changed", FOUND)
+    print(f"{id} is stopped")
+
+
+@app.command("promote")
+def promote(
+    id: Id,
+    arm: Annotated[str, typer.Argument(help="The arm whose policy becomes the rule.")],
+    merchant: Merchant = None,
+    move_open_cases: Annotated[
+        bool, typer.Option("--move-open-cases", help="Open cases follow it too.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cases that would move.")] = False,
+) -> None:
+    """Makes an arm's policy the rule and ends the test. Promoting the first arm is the way back."""
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.insight import experiments_run as run
+
+    with opened() as house:
+        owner = merchant_of(house, merchant)
+        would = run.moving(house, owner, id, arm)
+        if dry_run:
+            for case in would.cases:
+                print(case)
+            typer.echo(f"{len(would.cases)} open cases would move to {would.policy}", err=True)
+            return
+        moved = run.promote(house, owner, id, arm, actor=ACTOR, move_open_cases=move_open_cases)
+    print(f"new cases begin with {would.policy}; {len(moved)} open cases moved")
+
+
+@app.command("holdout")
+def holdout(
+    state: Annotated[str, typer.Argument(help="on, off or now (begin without waiting for volume).")],
+    merchant: Merchant = None,
+) -> None:
+    """Switches the permanent holdout of messages: a few customers hear nothing but legal notices."""
+    from recoup.cli.faults import USAGE, Fault
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.insight import experiments_run as run
+
+    if state not in ("on", "off", "now"):
+        raise Fault(f"{state!r} is not on, off or now", USAGE)
+    with opened() as house:
+        owner = merchant_of(house, merchant)
+        after = run.holdout(house, owner, on=state != "off", actor=ACTOR, at_once=state == "now")
+    says = {"waiting": "waits until 250 payments fail within 30 days", "running": "runs", "off": "is off"}
+    print(f"{owner.name}: the holdout of messages {says[after]}")

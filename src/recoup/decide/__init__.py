@@ -1,0 +1,1 @@
+"""Pure decisions: what to do about a case, at which instant, and why."""

@@ -1,0 +1,241 @@
+"""A model laid out for arithmetic: all the ways things may stand, in one fixed order, and which of them clear when."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from itertools import pairwise
+from math import floor
+from operator import itemgetter, mul
+from typing import NamedTuple
+
+from recoup.decide.model import CAUSES, CYCLE_DAYS, CYCLES, PHASES, Cycle, Model
+
+CURED_BY_TIME = ("funds", "technical", "limit", "issuer_risk")
+ATOMS = 5
+"""How long money lasts stands for by so many equally likely spans."""
+ENDS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.98)
+"""The quantiles between which the spans lie."""
+DAY_HOURS = 24
+
+
+class When(NamedTuple):
+    """An instant as the belief sees it: local days after the first failure's, local hour, whole hours after the failure."""
+
+    day: int
+    hour: int
+    elapsed: float
+
+
+class Refused(NamedTuple):
+    """A try that was refused, and what the refusal meant."""
+
+    when: When
+    category: str
+    code: str
+
+
+PastDebt = tuple[tuple[int, int, bool], ...]
+"""The tries of an earlier debt: local day (before the first refusal's: negative), hour, and whether it cleared."""
+
+
+class Evidence(NamedTuple):
+    """All the belief goes by. `refusals` oldest first, the first at day 0; `told`: cycle, days until the next pay day,
+    how sure; `past`: the customer's earlier debts; `on`: the first refusal's local date, given only where the model
+    has seen that dates matter."""
+
+    funding: str
+    refusals: tuple[Refused, ...]
+    told: tuple[Cycle, int, float] | None = None
+    past: tuple[PastDebt, ...] = ()
+    on: date | None = None
+
+
+class Column:
+    """The scenarios in which a charge clears: `sure` ones, and `partly` ones with the chance that it does."""
+
+    __slots__ = ("_pick_partly", "_pick_sure", "chances", "partly", "sure")
+
+    def __init__(self, sure: Sequence[int], partly: Sequence[tuple[int, float]]) -> None:
+        self.sure = tuple(sure)
+        self.partly = tuple(i for i, _ in partly)
+        self.chances = tuple(c for _, c in partly)
+        self._pick_sure = _picker(self.sure)
+        self._pick_partly = _picker(self.partly)
+
+    def of(self, weights: Sequence[float]) -> float:
+        """The weight of what clears."""
+        partly: float = sum(map(mul, self.chances, self._pick_partly(weights)))
+        return sum(self._pick_sure(weights)) + partly
+
+    def refuse(self, weights: list[float], vigour: float) -> None:
+        """Counts a refusal: `vigour` is the chance that a charge clears which nothing stands against."""
+        left = 1.0 - vigour
+        for i in self.sure:
+            weights[i] *= left
+        for i, chance in zip(self.partly, self.chances, strict=True):
+            weights[i] *= 1.0 - vigour * chance
+
+    def forget(self, weights: list[float], vigour: float) -> None:
+        """Takes back what `refuse` counted."""
+        more = 1.0 / (1.0 - vigour)
+        for i in self.sure:
+            weights[i] *= more
+        for i, chance in zip(self.partly, self.chances, strict=True):
+            weights[i] /= 1.0 - vigour * chance
+
+    def cleared(self, weights: Sequence[float], vigour: float) -> list[float]:
+        """The weights times the chance that a charge cleared."""
+        found = [0.0] * len(weights)
+        for i in self.sure:
+            found[i] = weights[i] * vigour
+        for i, chance in zip(self.partly, self.chances, strict=True):
+            found[i] = weights[i] * vigour * chance
+        return found
+
+
+def _picker(at: tuple[int, ...]) -> Callable[[Sequence[float]], tuple[float, ...]]:
+    """The values at those places, as fast as Python can fetch them."""
+    if len(at) > 1:
+        return itemgetter(*at)
+    return lambda weights: tuple(weights[i] for i in at)
+
+
+class Chart:
+    """The scenarios of a model. A scenario is one way things may stand: a pay day and how long the money lasts; no
+    money within reach; an outage or a limit of some length; an issuer that judges each try anew; and last, what time
+    does not cure."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.pay = [(cycle, j) for cycle in CYCLES for j in range(PHASES[cycle])]
+        self.broke = len(self.pay) * ATOMS
+        self.technical = self.broke + 1
+        self.limit = self.technical + len(model.outage_hours)
+        self.risk = self.limit + len(model.limit_days)
+        self.never = self.risk + len(model.risk_levels)
+        edges = [0]
+        for cycle in CYCLES:
+            edges.append(edges[-1] + PHASES[cycle] * ATOMS)
+        self.cycles = tuple(pairwise(edges))
+        self.dated = len(set(model.pay.weekdays)) > 1 or len(set(model.pay.monthdays)) > 1
+        self._lasts = {c: [model.pay.lasting[c].quantile(q) for q in ENDS] for c in CYCLES}
+        self._clears: dict[tuple[Cycle, int, int], tuple[int, tuple[float, ...]]] = {}
+        self._pay_columns: dict[tuple[int, int], Column] = {}
+        self._columns: dict[When, Column] = {}
+        self._priors: dict[tuple[str, str, str], tuple[float, ...]] = {}
+        self.fitness: dict[PastDebt, tuple[float, ...]] = {}
+        """How well each pay day explains an earlier debt, once worked out (see `memory`)."""
+
+    def causes(self, category: str, code: str, funding: str) -> dict[str, float]:
+        """The shares of the hidden causes behind a fresh refusal, from the most particular entry there is."""
+        known = self.model.causes
+        for key in (f"{category}|{code}|{funding}", f"{category}|{code}", f"{category}||{funding}", category):
+            if key in known:
+                found = known[key]
+                break
+        else:
+            found = known["unknown"]
+        total = sum(found.values())
+        return {cause: found[cause] / total for cause in CAUSES if found.get(cause, 0.0) > 0}
+
+    def prior(self, category: str, code: str, funding: str) -> tuple[float, ...]:
+        """The weights of all scenarios before anything is known but the first refusal's meaning."""
+        key = (category, code, funding)
+        if key not in self._priors:
+            causes = self.causes(*key)
+            pay = self.model.pay
+            shares = pay.shares.get(funding) or pay.shares[""]
+            funds = causes.get("funds", 0.0)
+            weights: list[float] = []
+            for share, cycle in zip(shares[:3], CYCLES, strict=True):
+                for weight in scaled(pay.phases[cycle], funds * share):
+                    weights += [weight / ATOMS] * ATOMS
+            weights.append(funds * shares[3])
+            for cause, atoms in self.atoms():
+                weights += scaled([w for _, w in atoms], causes.get(cause, 0.0))
+            weights.append(max(0.0, 1.0 - sum(weights)))
+            self._priors[key] = tuple(weights)
+        return self._priors[key]
+
+    def atoms(self) -> tuple[tuple[str, Sequence[tuple[float, float]]], ...]:
+        """The causes whose scenarios are pairs of a value and its weight, in order."""
+        m = self.model
+        return ("technical", m.outage_hours), ("limit", m.limit_days), ("issuer_risk", m.risk_levels)
+
+    def column(self, when: When) -> Column:
+        """The scenarios in which a charge at `when` clears (the issuer's judgement is not among them)."""
+        found = self._columns.get(when)
+        if found is None:
+            m, pay = self.model, self.pay_column(when.day, when.hour)
+            sure = list(pay.sure)
+            sure += [
+                i for i, (hours, _) in enumerate(m.outage_hours, self.technical) if when.elapsed >= hours
+            ]
+            for i, (days, _) in enumerate(m.limit_days, self.limit):
+                if when.day >= 1 if days == 0 else when.elapsed >= days * DAY_HOURS:
+                    sure.append(i)
+            found = self._columns[when] = Column(sure, list(zip(pay.partly, pay.chances, strict=True)))
+        return found
+
+    def pay_column(self, day: int, hour: int) -> Column:
+        """The pay day scenarios alone."""
+        found = self._pay_columns.get((day, hour))
+        if found is None:
+            sure: list[int] = []
+            partly: list[tuple[int, float]] = []
+            for p, (cycle, j) in enumerate(self.pay):
+                for atom, chance in enumerate(self.clears(cycle, day - j, hour)[1]):
+                    if chance >= 1.0:
+                        sure.append(p * ATOMS + atom)
+                    elif chance > 0.0:
+                        partly.append((p * ATOMS + atom, chance))
+            found = self._pay_columns[day, hour] = Column(sure, partly)
+        return found
+
+    def clears(self, cycle: Cycle, days: int, hour: int) -> tuple[int, tuple[float, ...]]:
+        """The period and, for each span that money may last, the chance that it is there: `days` after the next pay
+        day (negative: before it, in an earlier period), at the local `hour`."""
+        key = (cycle, days, hour)
+        found = self._clears.get(key)
+        if found is None:
+            found = self._clears[key] = self._clear(
+                cycle, days + (hour + 0.5 - self.model.pay.hour) / DAY_HOURS
+            )
+        return found
+
+    def _clear(self, cycle: Cycle, since: float) -> tuple[int, tuple[float, ...]]:
+        length = CYCLE_DAYS[cycle]
+        period = floor(since / length)
+        lag = since - period * length
+        ends = self._lasts[cycle]
+        found = []
+        for atom in range(ATOMS):
+            # How long the money lasts is drawn anew for each period: another span each time.
+            at = (atom + 2 * period) % ATOMS
+            low, high = ends[at], ends[at + 1]
+            found.append(1.0 if lag <= low else 0.0 if lag >= high else (high - lag) / (high - low))
+        return period, tuple(found)
+
+    def judged(self, nth: int) -> list[float]:
+        """The chances of the `nth` try where the issuer judges, by scenario."""
+        decay = self.model.risk_decay**nth
+        return [p * decay for p, _ in self.model.risk_levels]
+
+    def by_cause(self, weights: Sequence[float], causes: dict[str, float]) -> dict[str, float]:
+        """The weights summed up; what time does not cure is split as in `causes`, the first refusal's shares."""
+        found = {
+            "funds": sum(weights[: self.technical]),
+            "technical": sum(weights[self.technical : self.limit]),
+            "limit": sum(weights[self.limit : self.risk]),
+            "issuer_risk": sum(weights[self.risk : self.never]),
+        }
+        rest = {c: p for c, p in causes.items() if c not in CURED_BY_TIME}
+        total = sum(rest.values())
+        for cause, share in rest.items():
+            found[cause] = weights[self.never] * share / total
+        return found
+
+
+def scaled(weights: Sequence[float], to: float) -> list[float]:
+    """The weights in proportion, adding up to `to`."""
+    total = sum(weights)
+    return [to * w / total for w in weights] if total > 0 else [0.0] * len(weights)

@@ -1,0 +1,315 @@
+"""What attempts cost under the rules: fees for tries beyond the counts and against advice, dated and with their source."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cache, lru_cache
+
+import msgspec
+
+from recoup.data import rows
+from recoup.decide.caps import BANK_DEBITS, Cap, counted, span_words, visa_category
+from recoup.decide.rulebook import ALWAYS, rule
+from recoup.decide.tries import Counted, Try, tries
+from recoup.domain.money import exponent
+from recoup.domain.view import CaseView, Method
+from recoup.domain.winning_code import EUROPE, network_name
+
+NOTHING = Decimal(0)
+RETURNED = "RETURN-FEE"
+"""The house's own name for what a bank or provider charges for a returned debit."""
+_EEA_AND_UK = EUROPE - {"CH", "MC", "SM", "AD", "VA", "GG", "JE", "IM", "GI"}
+_ASIA_PACIFIC = frozenset(
+    {"AU", "NZ", "JP", "SG", "HK", "IN", "ID", "MY", "TH", "PH", "VN", "KR", "TW", "CN"}
+)
+_REGIONS = {"EU": EUROPE, "EEA": _EEA_AND_UK, "AP": _ASIA_PACIFIC}
+_HINTS = frozenset({"24", "25", "26", "27", "28", "29", "30"})
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the price table: what one attempt costs where a rule says so."""
+
+    amount: Decimal | None
+    """Major units of `currency`; None where it is a share of the amount."""
+    currency: str
+    since: date
+    until: date
+    share: Decimal
+    least: Decimal
+    most: Decimal
+    confidence: str
+    source_url: str
+    note: str
+
+
+class FeeLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fee. `amount` is in major units of `currency`, and 0 where `known` is False: it is not known here."""
+
+    rule: str
+    amount: Decimal
+    currency: str
+    says: str
+    known: bool = True
+    confidence: str = ""
+    source_url: str = ""
+
+
+class Fee(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt costs under the rules. One currency: a rail prices in one."""
+
+    amount: Decimal
+    currency: str
+    lines: tuple[FeeLine, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """False where some part of it is not known here and therefore counted as nothing."""
+        return all(line.known for line in self.lines)
+
+    def minor_in(self, currency: str) -> float | None:
+        """In minor units where it is in that currency, or nothing; None otherwise: amounts are never converted."""
+        if self.amount == 0:
+            return 0.0
+        return float(self.amount.scaleb(exponent(currency))) if currency == self.currency else None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """The fee of one attempt of a case."""
+
+    attempt_id: str
+    at: datetime
+    fee: Fee
+
+
+def cost_of(
+    view: CaseView,
+    method: Method | None,
+    at: datetime,
+    *,
+    others: Sequence[Counted] = (),
+    merchant_country: str | None = None,
+    returned: float = 0.0,
+) -> Fee:
+    """What a further attempt on `method` at `at` costs under the rules should it be refused.
+
+    `others` are attempts of the merchant's other cases. `merchant_country` decides what is domestic; the card's own
+    where it is not known. `returned` is what the bank charges for a returned debit, in minor units of the debt.
+    """
+    debt = view.debt
+    ahead = Try(at, debt.amount_minor, False, None, False, True)
+    so_far = [t for t in tries(view, method, others) if t.at <= at]
+    return _fee((*so_far, ahead), len(so_far), _Rail(view, method, merchant_country, returned))
+
+
+def ledger(
+    view: CaseView,
+    *,
+    others: Sequence[Counted] = (),
+    merchant_country: str | None = None,
+    returned: float = 0.0,
+) -> tuple[Entry, ...]:
+    """The fees of every attempt of this case that cost any (or may have, by how much not known), oldest first."""
+    found: list[Entry] = []
+    seen: set[str] = set()
+    for method in view.methods or (None,):
+        rail = _Rail(view, method, merchant_country, returned)
+        all_tries = tries(view, method, others)
+        same = {m.id for m in view.methods if method is not None and m.identity == method.identity}
+        mine = sorted(
+            (a for a in view.attempts if method is None or a.method_id in {None, method.identity, *same}),
+            key=lambda a: a.at,
+        )
+        places = [i for i, t in enumerate(all_tries) if t.mine]
+        for attempt, i in zip(mine, places, strict=True):
+            if attempt.id not in seen:
+                seen.add(attempt.id)
+                fee = _fee(all_tries, i, rail)
+                if fee.lines:
+                    found.append(Entry(attempt_id=attempt.id, at=attempt.at, fee=fee))
+    return tuple(sorted(found, key=lambda e: e.at))
+
+
+def totals(entries: Sequence[Entry]) -> dict[str, Decimal]:
+    """The sum by currency; currencies are never added together."""
+    sums: dict[str, Decimal] = {}
+    for entry in entries:
+        if entry.fee.amount:
+            sums[entry.fee.currency] = sums.get(entry.fee.currency, NOTHING) + entry.fee.amount
+    return sums
+
+
+class _Rail:
+    """What a method is priced by."""
+
+    __slots__ = ("country", "currency", "foreign", "home", "name", "returned")
+
+    def __init__(
+        self, view: CaseView, method: Method | None, merchant_country: str | None, returned: float
+    ) -> None:
+        kind = "" if method is None else method.kind
+        self.name = kind if kind in BANK_DEBITS else network_name(method.network if method else None)
+        self.country = ((method.country if method else None) or view.customer.country or "").upper()
+        self.home = (merchant_country or self.country).upper()
+        self.foreign = self.country != self.home and _region(self.country) != _region(self.home)
+        self.currency = view.debt.currency
+        self.returned = returned
+
+
+def _region(country: str) -> str:
+    return next((name for name in ("EU", "AP") if country in _REGIONS[name]), country)
+
+
+def _fee(all_tries: Sequence[Try], i: int, rail: _Rail) -> Fee:
+    if rail.name == "visa":
+        lines = _visa(all_tries, i, rail)
+    elif rail.name == "mastercard":
+        lines = _mastercard(all_tries, i, rail)
+    elif rail.name == "elo":
+        lines = _elo(all_tries, i, rail)
+    elif rail.name in BANK_DEBITS:
+        lines = _returned(all_tries[i], rail)
+    else:
+        lines = []
+    paid = [line for line in lines if line.amount]
+    currency = paid[0].currency if paid else lines[0].currency if lines else rail.currency
+    amount = sum((line.amount for line in paid), NOTHING)
+    return Fee(amount=amount, currency=currency, lines=tuple(lines))
+
+
+def _visa(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
+    now = all_tries[i]
+    on = now.at.date()
+    standing: str | None = None
+    last: Try | None = None
+    for one in all_tries[:i]:
+        if one.paid:
+            standing, last = None, None
+            continue
+        last = one
+        raw = one.decline.raw if one.decline else None
+        if rule("VISA-VSPS").names(raw, on):
+            standing = "VISA-VSPS" if rule("VISA-VSPS").since <= on else "VISA-CAT1"
+        elif standing is None and rule("VISA-CAT1").names(raw, on) and rule("VISA-CAT1").since <= on:
+            standing = "VISA-CAT1"
+    if standing is not None:
+        why = "stopped by the cardholder" if standing == "VISA-VSPS" else "a code that means never again"
+        return [_line(standing, f"tried again after {why}", rail, on, now.amount_minor)]
+    if last is None:
+        return []
+    category = visa_category(last.decline.raw if last.decline else None, rail.country, on)
+    r = rule("VISA-CAT4" if category == "VISA-CAT1" else category)
+    cap = Cap(r.id, "Visa attempts", r.count_in("acquirer", on), r.time, "repeats", False)
+    used = _within(counted(cap, all_tries[: i + 1]), now.at, r.time)
+    if used <= cap.most:
+        return []
+    says = f"reattempt {used} where Visa allows {cap.most} in {span_words(r.time)}"
+    return [_line(r.id, says, rail, on, now.amount_minor)]
+
+
+def _mastercard(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
+    now = all_tries[i]
+    if now.paid:
+        return []
+    on, found = now.at.date(), list[FeeLine]()
+    declines = [t for t in all_tries[: i + 1] if not t.paid]
+    for r, same in (
+        (rule("MC-TPE-24H"), declines),
+        (rule("MC-TPE-30D"), [t for t in declines if t.amount_minor == now.amount_minor]),
+    ):
+        used, most = _within([t.at for t in same], now.at, r.time), r.count_in(rail.country, on)
+        if used > most and r.since <= on:
+            says = f"decline {used} where Mastercard allows {most} in {span_words(r.time)}"
+            found.append(_line(r.id, says, rail, on, now.amount_minor))
+            break  # what is over in a day is not billed again for the month
+    programme = rule("MC-TPE-MAC")
+    told = [
+        t
+        for t in all_tries[:i]
+        if t.decline is not None
+        and programme.names(t.decline.mac and t.decline.mac.lstrip("0"), on)
+        and t.at > now.at - programme.time
+        and t.amount_minor == now.amount_minor
+    ]
+    if told and programme.since <= on:
+        mac = told[-1].decline.mac if told[-1].decline else ""
+        found.append(_line(programme.id, f"tried again after advice {mac}", rail, on, now.amount_minor))
+    if now.decline is not None and now.decline.mac in _HINTS and now.decline.raw == "51":
+        says = f"the hint when to try again (advice {now.decline.mac})"
+        found.append(_line("MC-AUTH-OPTIMIZER", says, rail, on, now.amount_minor))
+    return found
+
+
+def _elo(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
+    r, now = rule("ELO-RETRY"), all_tries[i]
+    cap = Cap(r.id, "Elo attempts", r.count_in("", now.at.date()), r.time, "repeats", False)
+    used = _within(counted(cap, all_tries[: i + 1]), now.at, r.time)
+    if used <= cap.most or r.since > now.at.date():
+        return []
+    says = f"retry {used} where Elo allows {cap.most} in {span_words(r.time)}"
+    return [_line(r.id, says, rail, now.at.date(), now.amount_minor)]
+
+
+def _returned(now: Try, rail: _Rail) -> list[FeeLine]:
+    """A debit that comes back costs what bank and provider ask; no public price list says how much."""
+    if now.paid:
+        return []
+    amount = Decimal(str(rail.returned).removesuffix(".0")).scaleb(-exponent(rail.currency))
+    says = "a returned debit, at the price in the policy" if amount else "a returned debit"
+    return [FeeLine(rule=RETURNED, amount=amount, currency=rail.currency, says=says, known=bool(amount))]
+
+
+def _within(times: Sequence[datetime], at: datetime, span: timedelta) -> int:
+    return sum(at - span < t <= at for t in times)
+
+
+def _line(rule_id: str, says: str, rail: _Rail, on: date, amount_minor: int) -> FeeLine:
+    border = "foreign" if rail.foreign else "domestic"
+    found = price(rule_id, rail.home, border, on)
+    if found is None:
+        return FeeLine(rule=rule_id, amount=NOTHING, currency=rail.currency, says=says, known=False)
+    if found.amount is None:
+        share = Decimal(amount_minor).scaleb(-exponent(rail.currency)) * found.share
+        known = rail.currency == found.currency
+        amount = min(max(share, found.least), found.most) if known else NOTHING
+        says = says if known else f"{says}, a share of an amount in another currency"
+    else:
+        amount, known = found.amount, True
+    note = f" ({found.note[:1].lower()}{found.note[1:]})" if found.note else ""
+    return FeeLine(
+        rule=rule_id, amount=amount, currency=found.currency, says=says + note, known=known,
+        confidence=found.confidence, source_url=found.source_url,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def price(rule_id: str, home: str, border: str, on: date) -> Price | None:
+    """The price of one attempt under a rule for a merchant at `home` (two letters), or None where none is known.
+
+    `border` is `domestic` or `foreign` (a card of another region).
+    """
+    for places, which, found in _prices().get(rule_id, ()):
+        here = "*" in places or home in places or any(home in _REGIONS.get(p, ()) for p in places)
+        if here and which in ("any", border) and found.since <= on <= found.until:
+            return found
+    return None
+
+
+@cache
+def _prices() -> dict[str, list[tuple[list[str], str, Price]]]:
+    book: dict[str, list[tuple[list[str], str, Price]]] = {}
+    for row in rows("network_fees"):
+        found = Price(
+            amount=Decimal(row["amount"]) if row["amount"] else None,
+            currency=row["currency"],
+            since=date.fromisoformat(row["from_date"]) if row["from_date"] else ALWAYS,
+            until=date.fromisoformat(row["to_date"]) if row["to_date"] else date.max,
+            share=Decimal(row["share_bp"] or 0) / 10_000,
+            least=Decimal(row["least"] or 0),
+            most=Decimal(row["most"] or 0),
+            confidence=row["confidence"],
+            source_url=row["source_url"],
+            note=row["note"],
+        )
+        for rule_id in row["rule_ids"].split():
+            book.setdefault(rule_id, []).append((row["where"].split(), row["border"], found))
+    return book

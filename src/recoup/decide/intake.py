@@ -1,0 +1,286 @@
+"""A normalised event becomes facts of a case, or a reason why not: open, join, close, park or ignore."""
+
+from datetime import datetime
+
+import msgspec
+
+from recoup.domain import facts as f
+from recoup.domain.case import CLOSED, OPEN, OURS, Case, State
+from recoup.domain.event import Event
+from recoup.domain.experiment import Enrolment
+from recoup.domain.policy import Policy
+from recoup.domain.view import Attempt, CaseView, Customer, Debt, Method, Result, remembered
+
+
+class Open(msgspec.Struct, frozen=True, kw_only=True):
+    """Begin a case with this fact."""
+
+    fact: f.Opened
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """Add these facts to the case."""
+
+    facts: tuple[f.Fact, ...]
+    because: str
+
+
+class Ignore(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing to do, and why."""
+
+    because: str
+
+
+Intake = Open | Append | Ignore
+
+
+def failure(
+    view: CaseView,
+    existing: Case | None,
+    *,
+    policy: Policy,
+    policy_ref: str,
+    now: datetime,
+    actor: str,
+    arms: tuple[Enrolment, ...] = (),
+) -> Intake:
+    """A failed payment: opens a case, joins the open one of the same debt, or is ignored because it is over."""
+    if view.debt.amount_minor == 0:
+        return Ignore(because="nothing is due: the amount is 0")
+    if any(a.result is Result.PAID for a in view.attempts):
+        return Ignore(because="it is paid: one of its attempts collected the money")
+    if existing is not None:
+        return _again(view, existing, now=now, actor=actor)
+    window_ends_at = view.first_failed_at + policy.for_case(view).window
+    if view.window_ends_at is not None:
+        window_ends_at = min(window_ends_at, view.window_ends_at)
+    return Open(
+        fact=f.Opened(
+            at=now,
+            actor=actor,
+            case_id=view.case_id,
+            debt=view.debt,
+            customer=impersonal(view.customer),
+            methods=view.methods,
+            attempts=tuple(sorted(view.attempts, key=lambda a: a.at)),
+            policy=policy_ref,
+            window_ends_at=window_ends_at,
+            arms=arms,
+            history=remembered(view.history),
+        )
+    )
+
+
+def _again(view: CaseView, existing: Case, *, now: datetime, actor: str) -> Intake:
+    known = {a.id for a in existing.attempts} | {a.ref for a in existing.attempts if a.ref}
+    attempts = tuple(a for a in view.attempts if a.id not in known and (a.ref is None or a.ref not in known))
+    methods = tuple(m for m in view.methods if all(m.id != k.id for k in existing.methods))
+    if existing.state in CLOSED:
+        return Ignore(because=f"its case is closed ({existing.state}); a late failure does not reopen it")
+    if not attempts and not methods:
+        return Ignore(because="known already")
+    fact = f.Joined(
+        at=now, actor=actor, attempts=attempts, methods=methods, because="told again by the billing system"
+    )
+    return Append(facts=(fact,), because="joined the open case of this debt")
+
+
+def impersonal(customer: Customer) -> Customer:
+    """The customer without name and address, which live in their own table and can be erased."""
+    return msgspec.structs.replace(customer, email=None, name=None, phone=None, sms_consent=None)
+
+
+def still_owed(
+    case: Case, event: Event, *, case_id: str, policy: Policy, policy_ref: str, now: datetime
+) -> f.Opened:
+    """A refund that the customer still owes begins a new case of exactly that amount, at step 0."""
+    debt: Debt = msgspec.structs.replace(case.debt, amount_minor=event.amount_minor or 0, due_at=now)
+    return f.Opened(
+        at=now,
+        actor="provider",
+        case_id=case_id,
+        debt=debt,
+        customer=case.customer,
+        methods=case.methods,
+        attempts=(),
+        policy=policy_ref,
+        window_ends_at=now + policy.window,
+        because=f"refunded and still owed; follows case {case.id}",
+        arms=case.arms,
+    )
+
+
+def event_facts(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    """What `event` adds to `case`. Facts are applied by what they say, not by when they arrive."""
+    match event.kind:
+        case "payment.succeeded":
+            return _succeeded(case, event, now=now, actor=actor)
+        case "payment.processing":
+            return Ignore(because="the payment is being processed; its result will be told")
+        case "method.updated":
+            return _method(case, event, now=now, actor=actor)
+        case "debt.voided":
+            if case.state is State.RECOVERED:
+                voided = f.Voided(at=now, actor=actor, because=event.because or "voided after it was paid")
+                return Append(
+                    facts=(voided,), because="voided after it was paid: what was collected goes back"
+                )
+            return _when_open(
+                case, f.Voided(at=now, actor=actor, because=event.because or "voided at the biller")
+            )
+        case "debt.refunded":
+            fact = f.Refunded(
+                at=now, actor=actor, amount_minor=event.amount_minor or 0, still_owed=event.still_owed
+            )
+            if case.state in CLOSED:
+                return Append(facts=(fact,), because="a refund of a closed case")
+            return Ignore(because="a refund of a debt that is still open changes nothing here")
+        case "dispute.opened":
+            return _disputed(case, event, now=now, actor=actor)
+        case "dispute.closed":
+            return _dispute_closed(case, event, now=now, actor=actor)
+        case "subscription.canceled":
+            if event.at_period_end:
+                note = f.Noted(
+                    at=now, actor=actor, text="The subscription ends with its period; this debt stays due."
+                )
+                return Append(facts=(note,), because="ends with its period: the old debt stays due")
+            return _when_open(
+                case, f.Cancelled(at=now, actor=actor, because=event.because or "subscription cancelled")
+            )
+        case "customer.deleted":
+            return _when_open(case, f.Cancelled(at=now, actor=actor, because="customer deleted"))
+        case _:
+            return Ignore(because=event.because or f"{event.kind} changes nothing here")
+
+
+def _when_open(case: Case, fact: f.Fact) -> Intake:
+    if case.state in OPEN:
+        return Append(facts=(fact,), because=f"{f.kind_of(fact)} by the biller")
+    return Ignore(because=f"the case is closed already ({case.state})")
+
+
+def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    flying = case.in_flight
+    if flying is not None and event.attempt_id == flying.id:
+        return Append(
+            facts=(paid_fact(case, flying, ref=event.ref, now=now, actor=actor),),
+            because="our attempt paid",
+        )
+    ours = next(
+        (
+            a
+            for a in case.attempts
+            if a.trigger in OURS
+            and (a.id == event.attempt_id or (event.ref is not None and a.ref == event.ref))
+        ),
+        None,
+    )
+    if ours is not None and ours.result is Result.PAID:
+        return Ignore(because="this is our own attempt, written down already")
+    if ours is not None and flying is ours:
+        return Append(
+            facts=(paid_fact(case, ours, ref=event.ref, now=now, actor=actor),),
+            because="our attempt paid",
+        )
+    if case.state in CLOSED:
+        return _on_top(case, event, now=now, actor=actor)
+    if _echo_of_part(case, event):
+        return Ignore(
+            because="a part of ours that is written down already; the biller is asked before a charge"
+        )
+    if _part(case, event):
+        rest = case.debt.amount_minor - (event.amount_minor or 0)
+        return Append(
+            facts=(f.AmountChanged(at=now, actor=actor, amount_minor=rest),), because="part of it was paid"
+        )
+    fact = f.PaidElsewhere(
+        at=now, actor=actor, by=event.by or "elsewhere", amount_minor=event.amount_minor, ref=event.ref
+    )
+    return Append(facts=(fact,), because="settled without an attempt of ours")
+
+
+def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    """A second payment of a debt that is collected already is owed back. It must say that it came from elsewhere,
+    under a reference nobody has seen: what only echoes our own attempt is no second payment."""
+    known = {a.ref for a in case.attempts} | {case.settled_ref, *case.surplus_refs}
+    if (
+        case.state is not State.RECOVERED
+        or event.by != "elsewhere"
+        or event.ref is None
+        or event.ref in known
+        or event.currency not in (None, case.debt.currency)
+    ):
+        return Ignore(because=f"the case is closed already ({case.state})")
+    paid = case.debt.amount_minor if event.amount_minor is None else event.amount_minor
+    fact = f.PaidElsewhere(at=now, actor=actor, by="elsewhere", amount_minor=paid, ref=event.ref)
+    return Append(facts=(fact,), because="paid a second time: to be paid back")
+
+
+def paid_fact(
+    case: Case, attempt: Attempt, *, ref: str | None, now: datetime, actor: str
+) -> f.AttemptPaid | f.PartPaid:
+    """The attempt collected its money: the whole of what was due, or a part after which the rest stays due."""
+    if (
+        case.state not in CLOSED
+        and case.state is not State.DISPUTED
+        and attempt.amount_minor < case.debt.amount_minor
+    ):
+        return f.PartPaid(at=now, actor=actor, attempt_id=attempt.id, ref=ref)
+    return f.AttemptPaid(at=now, actor=actor, attempt_id=attempt.id, ref=ref)
+
+
+def _echo_of_part(case: Case, event: Event) -> bool:
+    """Whether this may be the biller telling of a part that we collected ourselves, without naming our attempt.
+
+    Taking it for a payment from elsewhere would count it twice. Taking a payment from elsewhere for it costs nothing:
+    the biller is asked what is due before anything is charged.
+    """
+    if case.debt.paid_minor == 0 or event.attempt_id is not None or event.by == "elsewhere":
+        return False
+    parts = [a.amount_minor for a in case.attempts if a.result is Result.PAID and a.trigger in OURS]
+    return event.amount_minor in parts
+
+
+def _part(case: Case, event: Event) -> bool:
+    return (
+        event.amount_minor is not None
+        and event.currency in (None, case.debt.currency)
+        and 0 < event.amount_minor < case.debt.amount_minor
+    )
+
+
+def _method(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    if event.method is None:
+        return Ignore(because="the event names no method")
+    if case.state in CLOSED:
+        return Ignore(because=f"the case is closed already ({case.state})")
+    told = _as_told(event.method)
+    if any(_as_told(m) == told for m in case.methods):
+        return Ignore(because="this method is known already, and nothing about it has changed")
+    method = msgspec.structs.replace(event.method, added_at=now)
+    fact = f.MethodUpdated(at=now, actor=actor, method=method, by=event.by or "customer")
+    return Append(facts=(fact,), because="a new method was given")
+
+
+def _as_told(method: Method) -> Method:
+    """The method without what we wrote on it ourselves."""
+    return msgspec.structs.replace(method, added_at=None, consented_at=None, by=None)
+
+
+def _disputed(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    if case.state is State.RECOVERED or case.state in OPEN:
+        if case.hold is not None and case.hold.reason == "dispute":
+            return Ignore(because="the dispute is known already")
+        return Append(
+            facts=(f.Disputed(at=now, actor=actor, ref=event.ref),),
+            because="held until the dispute is decided",
+        )
+    return Ignore(because=f"the case is closed already ({case.state})")
+
+
+def _dispute_closed(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    if case.hold is None or case.hold.reason != "dispute":
+        return Ignore(because="there is no dispute on this case")
+    fact: f.Fact = f.DisputeWon(at=now, actor=actor) if event.won else f.DisputeLost(at=now, actor=actor)
+    return Append(facts=(fact,), because="the dispute is decided")

@@ -1,0 +1,253 @@
+"""What is to be expected of a case: the causes behind it, the tries worth making, and how it goes without asking."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from math import ceil, exp, floor
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from recoup.decide import limits
+from recoup.decide.belief import believed
+from recoup.decide.chart import DAY_HOURS, Chart, Evidence, PastDebt, Refused, When
+from recoup.decide.fees import Fee, cost_of
+from recoup.decide.model import prior
+from recoup.decide.planner import NO_PLAN, Plan, Wish, plan
+from recoup.decide.situation import Situation
+from recoup.decide.value import price_of_try, worth
+from recoup.domain.decline import understand
+from recoup.domain.instants import HoursOfDay, zone
+from recoup.domain.view import MOST_PAST_DEBTS, Attempt, CaseView, Method, Result
+
+HOUR = timedelta(hours=1)
+SOON = (1, 3, 6, 12)
+"""Hours after a refusal at which a try may be worth it where the cause passes quickly."""
+PASSES_QUICKLY = 0.3
+"""The weight of a technical fault from which on those hours are weighed at all; otherwise a day lies between tries."""
+LIKED_HOUR = 8
+"""The local hour of a try where the model likes none better: what came in overnight is booked by then."""
+LAST_CALL = timedelta(minutes=30)
+STATED_SURE, INFERRED_SURE = 0.95, 0.6
+PAST_TRIES = 6
+"""How many tries of each earlier debt the belief looks at."""
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """The case as the model sees it."""
+
+    chart: Chart
+    category: str
+    causes: dict[str, float]
+    """The belief by hidden cause; adds up to 1."""
+    candidates: tuple[When, ...]
+    plan: Plan
+    worth: float
+    """What a recovery keeps, in minor units."""
+    price: float
+    """Of one try, as a share of `worth`."""
+    fee: Fee
+    """What a refusal of the next try costs under the rules."""
+    worn: float
+    """How much of the customer's patience messages and refusals have used, counted in messages."""
+    past_cleared: tuple[datetime, ...] = ()
+    """When earlier retries of this customer cleared."""
+    started: datetime
+    ends: float
+    """Hours from the first refusal to the end of the window."""
+    now: float
+
+    def instant(self, elapsed: float) -> datetime:
+        """The instant that many hours after the first refusal."""
+        return self.started + timedelta(hours=elapsed)
+
+    def tries_before(self, elapsed: float) -> int:
+        """How many of the planned tries come before that."""
+        return sum(self.candidates[i].elapsed < elapsed for i in self.plan.at)
+
+    def open_at(self, elapsed: float) -> float:
+        """The chance that the case, open now, is still unpaid then, if nobody is asked."""
+        if elapsed <= self.now:
+            return 1.0
+        p = self.plan
+        retried = sum(
+            c for i, c in zip(p.at, p.chances, strict=True) if self.candidates[i].elapsed <= elapsed
+        )
+        free = self.chart.model.spontaneous
+        days, before = (elapsed - self.now) / DAY_HOURS, self.now / DAY_HOURS
+        cured = 1.0 - exp(-free.cures_per_day * days)
+        share = free.updater_share.get(self.category, free.updater_share.get("", 0.0))
+        waiting = share * exp(-before / free.updater_days)
+        coming = waiting / (1.0 - share + waiting) if share < 1 else 1.0
+        updated = coming * (1.0 - exp(-days / free.updater_days)) * self.chart.model.fresh
+        return max(0.0, 1.0 - retried) * (1.0 - cured) * (1.0 - updated)
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Chart:
+    """The shipped model, laid out."""
+    return Chart(prior())
+
+
+def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
+    """The outlook of the case with `left` tries to spend; None where the model cannot speak: nothing was refused yet."""
+    refusals = [a for a in s.view.attempts if a.result is Result.DECLINED]
+    if s.method is not None:
+        refusals = [a for a in refusals if a.method_id in (s.method.id, None)] or refusals
+    if not refusals:
+        return None
+    evidence, clock = read_evidence(s.view, chart, s.method, refusals)
+    first = evidence.refusals[0]
+    value = worth(s.view, s.policy.value)
+    replies = chart.model.replies
+    worn = s.messages_sent + replies.refusal * (len(refusals) - 1)
+    fee = cost_of(s.view, s.method, s.now, others=s.around.others, returned=s.policy.value.returned)
+    rules_fee = fee.minor_in(s.view.debt.currency) or 0.0
+    price = price_of_try(value, s.policy.value, replies.leaves(worn, replies.refusal), rules_fee)
+    candidates: tuple[When, ...] = ()
+    planned = NO_PLAN
+    if left > 0 and s.retryable and not s.fresh:
+        weights = believed(chart, evidence)
+        soon = SOON if sum(weights[chart.technical : chart.limit]) >= PASSES_QUICKLY else ()
+        candidates = _candidates(s, clock, chart, evidence.refusals[-1].when.elapsed, soon)
+        planned = plan(chart, evidence, candidates, Wish(left, price, s.policy.value.patience))
+    causes = chart.causes(first.category, first.code, evidence.funding)
+    return Outlook(
+        chart=chart, category=s.category, causes=chart.by_cause(believed(chart, evidence), causes),
+        candidates=candidates, plan=planned, worth=value, price=price, fee=fee, worn=worn, past_cleared=_past_cleared(s),
+        started=clock.start, ends=clock.hours(s.end), now=clock.hours(s.now),
+    )  # fmt: skip
+
+
+class Clock:
+    """Hours after the first refusal, and the customer's local days and hours, without asking the zone each time."""
+
+    def __init__(self, start: datetime, where: ZoneInfo) -> None:
+        self.start = start
+        local = start.astimezone(where)
+        self.date = local.date()
+        self.past_midnight = local.hour + local.minute / 60 + local.second / 3600
+
+    def hours(self, at: datetime) -> float:
+        return (at - self.start).total_seconds() / 3600
+
+    def when(self, at: datetime) -> When:
+        return self.at_elapsed(self.hours(at))
+
+    def at_elapsed(self, elapsed: float) -> When:
+        local = elapsed + self.past_midnight
+        day = floor(local / DAY_HOURS)
+        return When(day, int(local - day * DAY_HOURS), float(round(elapsed)))
+
+    def elapsed(self, day: int, hour: int) -> float:
+        """Hours until that local day and hour, at the minute past the hour of the first refusal."""
+        return float(day * DAY_HOURS + hour - int(self.past_midnight))
+
+
+def read_evidence(
+    view: CaseView, chart: Chart, method: Method | None, refusals: Sequence[Attempt], *, dates: bool = False
+) -> tuple[Evidence, Clock]:
+    """What the view says about the causes of `refusals` (of one method, oldest first), and the clock it is told by."""
+    clock = Clock(refusals[0].at, zone(view.customer.timezone or "UTC"))
+    known = view.customer.pay_days
+    told = None
+    if known is not None:
+        sure = STATED_SURE if known.source == "stated" else INFERRED_SURE
+        told = (known.every, (known.next - clock.date).days, sure)
+    evidence = Evidence(
+        funding=(method.funding or "") if method is not None else "",
+        refusals=tuple(Refused(clock.when(a.at), *_meaning(view, a)) for a in refusals),
+        told=told,
+        past=_past(view, clock) if view.history else (),
+        on=clock.date if dates or chart.dated else None,
+    )
+    return evidence, clock
+
+
+def _meaning(view: CaseView, attempt: Attempt) -> tuple[str, str]:
+    decline = understand(attempt, view.method(attempt.method_id), on=attempt.at.date())
+    return decline.category, decline.raw or decline.code
+
+
+def _past(view: CaseView, clock: Clock) -> tuple[PastDebt, ...]:
+    """The tries of earlier debts that failed like this one. Debts paid at once say little about when money is short:
+    what sets a failing month apart is that the money came late."""
+    past: list[PastDebt] = []
+    for debt in view.history[-MOST_PAST_DEBTS:]:
+        tries = [a for a in debt.attempts if a.result in (Result.PAID, Result.DECLINED)][:PAST_TRIES]
+        if any(a.result is Result.DECLINED for a in tries):
+            seen = [(clock.when(a.at), a.result is Result.PAID) for a in tries]
+            past.append(tuple((when.day, when.hour, cleared) for when, cleared in seen))
+    return tuple(past)
+
+
+def _past_cleared(s: Situation) -> tuple[datetime, ...]:
+    return tuple(
+        a.at
+        for debt in s.view.history
+        for a in debt.attempts[1:]
+        if a.result is Result.PAID and debt.attempts[0].result is Result.DECLINED
+    )
+
+
+def _candidates(
+    s: Situation, clock: Clock, chart: Chart, tried: float, soon: Sequence[int]
+) -> tuple[When, ...]:
+    """The instants a try is weighed at: one a day at the best hour, some soon after a refusal, and the last of all."""
+    floor_at = _floor(s)
+    if floor_at is None:
+        return ()
+    start, end = max(clock.hours(floor_at), 0.0), clock.hours(s.end)
+    allowed = _allowed(s.policy.timing.charge_hours)
+    if not allowed:
+        return tuple(w for w in (clock.at_elapsed(start),) if w.elapsed <= end)
+    best = _best_hour(chart.model.hours, allowed)
+    found: list[When] = []
+    for after in soon:
+        when = clock.at_elapsed(float(ceil(tried + after)))
+        if start <= when.elapsed < tried + DAY_HOURS and when.hour in allowed:
+            found.append(when)
+    now = clock.at_elapsed(start)
+    if start - tried >= DAY_HOURS - 6 and now.hour in allowed:
+        found.append(now)
+    for day in range(now.day, clock.at_elapsed(end).day + 1):
+        found.append(When(day, best, clock.elapsed(day, best)))
+    for spare in (timedelta(0), LAST_CALL):
+        last = clock.at_elapsed(end - spare / HOUR)
+        if last.hour in allowed:
+            found.append(last)
+            break
+    unique = {w.elapsed: w for w in found if start <= w.elapsed <= end and w.elapsed > tried}
+    return tuple(unique[e] for e in sorted(unique))
+
+
+def _floor(s: Situation) -> datetime | None:
+    """The first instant from now on that the rules allow at all."""
+    verdict = limits.earliest(
+        s.view, s.method, s.now, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
+        others=s.around.others, horizon=max(s.end, s.now), terms=s.policy.timing,
+    )  # fmt: skip
+    return verdict.earliest
+
+
+@lru_cache(maxsize=200)
+def _allowed(charge_hours: str) -> tuple[int, ...]:
+    """The local hours of which every minute is allowed."""
+    hours = HoursOfDay.parse(charge_hours)
+    return tuple(h for h in range(DAY_HOURS) if _open(hours, h))
+
+
+def _open(hours: HoursOfDay, hour: int) -> bool:
+    if hours.all_day:
+        return True
+    first, last = hour * 60, hour * 60 + 59
+    if hours.start < hours.end:
+        return hours.start <= first and last < hours.end
+    return first >= hours.start or last < hours.end
+
+
+def _best_hour(likely: Sequence[float], allowed: Sequence[int]) -> int:
+    """The local hour with the best chances; of equal ones the first from eight o'clock on."""
+    top = max(likely[h] for h in allowed)
+    good = [h for h in allowed if likely[h] >= top - 1e-9]
+    return min(good, key=lambda h: ((h - LIKED_HOUR) % DAY_HOURS, h))

@@ -1,0 +1,119 @@
+"""What an experiment is: its arms, what each does differently, and a case's place in one."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Kind = Literal["policy", "messages", "page"]
+"""What differs between the arms: the policy a case begins with, the messages, or the hosted page."""
+
+WITHHOLD = "withhold"
+"""The variant of a messages experiment that sends nothing but what the law or a scheme demands."""
+
+WITHOUT = "without."
+"""`without.soft_notice`: the variant of a messages experiment that leaves out one step."""
+
+CARD_FIRST = "card_first"
+"""The variant of a page experiment that asks for another card first, and offers the same one again below."""
+
+LEGAL_STEPS = ("final", "pre_debit", "prenotification", "mandate", "legal")
+"""Messages whose step begins so are never withheld: last notices, and notices before a debit."""
+
+HOLDOUT = "message-holdout"
+"""The id of a merchant's permanent holdout."""
+HOLDOUT_SHARE = 0.05
+"""The share of customers that hears nothing beyond legal notices, so that what messages bring can be known."""
+HOLDOUT_BEGINS_AT = 250
+"""Failed payments in 30 days from which a holdout of 5 % can answer within about a year and a half."""
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,59}$")]
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One side of an experiment. `policy` (`name@version`) or `variant` says what it does; neither: as always."""
+
+    name: Name
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    policy: str | None = None
+    variant: Name | None = None
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A case's place in one experiment, drawn when the case opened and kept for life."""
+
+    experiment: str
+    kind: Kind
+    arm: str
+    share: float
+    """The probability with which this arm was drawn."""
+    variant: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An experiment as it was registered; never changed afterwards. The first arm is the one compared with.
+
+    `horizon_days`: a case counts as recovered when it is within so many days of opening. `effect`: the smallest change
+    of the recovery rate worth knowing, in [0, 1]. `alpha`: the chance of ever calling a difference where there is none.
+    """
+
+    id: Name
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+    kind: Kind
+    salt: str
+    arms: tuple[Arm, ...]
+    horizon_days: Annotated[int, msgspec.Meta(ge=1, le=120)] = 30
+    effect: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    alpha: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.05
+    permanent: bool = False
+    """A holdout that is never ended by its own result."""
+    planned: int | None = None
+    """Customers after which `effect` is found with a probability of 80 %."""
+
+    def __post_init__(self) -> None:
+        names = [a.name for a in self.arms]
+        if len(self.arms) < 2 or len(set(names)) != len(names):
+            raise ValueError("an experiment needs two or more arms with names of their own")
+        if abs(sum(a.share for a in self.arms) - 1) > 1e-9:
+            raise ValueError(f"the arms' shares add up to {sum(a.share for a in self.arms):g}, not to 1")
+        if self.kind == "policy" and any(a.policy is None for a in self.arms):
+            raise ValueError("each arm of a policy experiment names its policy as name@version")
+        if self.kind != "policy" and any(a.policy is not None for a in self.arms):
+            raise ValueError(f"an arm of a {self.kind} experiment names a variant, not a policy")
+        self._known_variants()
+
+    def _known_variants(self) -> None:
+        """Refuses a variant that nothing would do: an arm without one is as always."""
+        for arm in self.arms:
+            told = arm.variant
+            if told is None or self.kind == "policy":
+                continue
+            silent = told == WITHHOLD or (told.startswith(WITHOUT) and len(told) > len(WITHOUT))
+            if self.kind == "messages" and not silent:
+                raise ValueError(
+                    f"{told!r} is no variant of messages; write {WITHHOLD!r}, {WITHOUT + 'STEP'!r} for one message left out, "
+                    "or nothing for as always"
+                )
+            if self.kind == "page" and told != CARD_FIRST:
+                raise ValueError(
+                    f"{told!r} is no variant of the page; write {CARD_FIRST!r}, or nothing for as always"
+                )
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name. Raises `KeyError`."""
+        found = next((a for a in self.arms if a.name == name), None)
+        if found is None:
+            raise KeyError(f"experiment {self.id} has no arm {name!r}")
+        return found
+
+
+def withheld(places: tuple[Enrolment, ...], step: str) -> str | None:
+    """The experiment because of which the message `step` must not go out, or None. Legal notices always go out."""
+    if step.startswith(LEGAL_STEPS):
+        return None
+    silent = (WITHHOLD, WITHOUT + step)
+    return next((p.experiment for p in places if p.kind == "messages" and p.variant in silent), None)
+
+
+def variant(places: tuple[Enrolment, ...], kind: Kind) -> str | None:
+    """What an experiment of that kind wants for this case; None: as always."""
+    return next((p.variant for p in places if p.kind == kind and p.variant is not None), None)

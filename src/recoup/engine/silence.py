@@ -1,0 +1,50 @@
+"""Where nothing is sent any more: who wants no reminders, which addresses take no mail, and how that is taken back."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from recoup.domain import facts as f
+from recoup.engine import recipients
+from recoup.engine.house import House
+from recoup.store import cases, contacts, customers, stopped
+from recoup.store.boxes import OutItem
+from recoup.store.engines import writing
+from recoup.store.merchants import Merchant
+
+
+def no_more_reminders(tx: Connection, merchant: Merchant, item: OutItem, now: datetime) -> None:
+    """Turns reminders off for whoever this message went to. The notices that law or contract require go on."""
+    if item.kind == "copy":
+        contacts.prefer(tx, merchant.id, recipients.person_of(item), False)
+        return
+    if item.customer_id is None:
+        return
+    customer = customers.contacts(tx, merchant.id, [item.customer_id]).get(item.customer_id)
+    if customer is not None and customer.preferences.reminders:
+        chosen = msgspec.structs.replace(customer.preferences, reminders=False)
+        customers.prefer(tx, merchant.id, item.customer_id, chosen, now)
+
+
+def why_stopped(house: House, tx: Connection, merchant: Merchant, address: str | None) -> str | None:
+    """Why nothing is sent to this address any more; None where mail goes there."""
+    if not address:
+        return None
+    digest = house.links.address_digest(address)
+    return stopped.known(tx, merchant.id, [digest]).get(digest)
+
+
+def write_again(house: House, merchant: Merchant, case_id: str, *, actor: str) -> bool:
+    """A person says that the customer's address takes mail after all; whether it was stopped. It stays with the case."""
+    now = merchant.now(house.clock.now())
+    with writing(house.db) as tx:
+        change = cases.change(cases.one(tx, merchant.id, case_id, lock=True))
+        who = change.case.customer.id
+        customer = customers.contacts(tx, merchant.id, [who]).get(who)
+        address = customer.email if customer is not None else None
+        if not address or not stopped.start(tx, merchant.id, house.links.address_digest(address)):
+            return False
+        change.add(f.Noted(at=now, actor=actor, text="the customer's address is written to again"))
+        cases.save(tx, [change])
+    return True

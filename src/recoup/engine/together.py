@@ -1,0 +1,73 @@
+"""One letter for several open payments of one customer: which of them it tells of, and what becomes of theirs."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from recoup.channels.facts import Item, MessageFacts
+from recoup.domain.case import Case
+from recoup.engine import winback
+from recoup.engine.house import House
+from recoup.engine.letters import what_of
+from recoup.engine.reach import choose
+from recoup.engine.recheck import RECEIPT, may_leave
+from recoup.store import boxes, cases
+from recoup.store.boxes import OutItem
+from recoup.store.customers import Contact
+from recoup.store.merchants import Merchant
+
+WITHIN = timedelta(hours=12)
+"""Messages of one customer that are due within this of each other become one."""
+MOST = 20
+TOLD = "told in the digest"
+_ALONE = frozenset({RECEIPT, winback.STEP, "card_expiring", "pre_debit_notice"})
+
+
+def stands_alone(item: OutItem) -> bool:
+    """Whether this message says something that no digest says: a last notice, a receipt, a notice before a debit."""
+    step = item.step or ""
+    return item.kind != "message" or step.startswith("final") or step in _ALONE
+
+
+def companions(
+    house: House, tx: Connection, merchant: Merchant, item: OutItem, contact: Contact, channel: str, now: datetime
+) -> list[tuple[OutItem, Case]]:  # fmt: skip
+    """Other messages that wait for this customer and may be told with this one by `channel`, each with its case.
+
+    Whether the biller still wants each is the caller's to ask, outside the transaction.
+    """
+    if stands_alone(item):
+        return []
+    waiting = boxes.waiting_for(tx, merchant.id, contact.id, now + WITHIN, worker=house.worker_id)
+    waiting = [w for w in waiting if w.once_key != item.once_key and not stands_alone(w)]
+    if not waiting:
+        return []
+    found = cases.load(tx, merchant.id, [w.case_id for w in waiting])
+    chosen: dict[str, tuple[OutItem, Case]] = {}
+    for each in waiting[:MOST]:
+        case = found.get(each.case_id)
+        if case is None or case.id == item.case_id or case.id in chosen:
+            continue
+        way = choose(house, tx, merchant, each, case, contact, now)
+        if (
+            way.channel == channel
+            and may_leave(house, tx, merchant, each, case, contact, way, now).say == "send"
+        ):
+            chosen[case.id] = (each, case)
+    return list(chosen.values())
+
+
+def items_of(merchant: Merchant, together: Sequence[Case], locale: str) -> tuple[Item, ...]:
+    """What the digest lists, the oldest debt first."""
+    ordered = sorted(together, key=lambda case: (case.debt.due_at or case.opened_at, case.id))
+    return tuple(
+        Item(what=what_of(merchant, case, locale), amount_minor=case.debt.amount_minor, currency=case.debt.currency)
+        for case in ordered
+    )  # fmt: skip
+
+
+def earliest(facts: MessageFacts, others: Sequence[Case], now: datetime) -> datetime | None:
+    """The first deadline of all that are told of: what is promised holds for each of them."""
+    ends = [case.window_ends_at for case in others if case.window_ends_at and case.window_ends_at > now]
+    return min([*ends, *([facts.deadline] if facts.deadline else [])], default=None)

@@ -1,0 +1,258 @@
+"""Cases' bodies to the columns figures are counted from, in DuckDB: many cases at a time, no loop over them in Python."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from recoup.domain import facts as f
+from recoup.domain.case import OURS
+from recoup.domain.codebook import once_never
+from recoup.domain.decline import understand
+from recoup.domain.view import Method, Trigger
+from recoup.insight.reasons import DEBITS, GROUPS, OF_A_MANDATE, group_of
+from recoup.store.bodies import BETWEEN
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TEXT, _WHOLE = "VARCHAR", "BIGINT"
+_BODY: dict[str, object] = {
+    "id": _TEXT, "opened_at": _TEXT, "policy": _TEXT, "state": _TEXT, "queue": _TEXT, "owner": _TEXT, "promised_at": _TEXT,
+    "closed_at": _TEXT, "by": _TEXT, "settled_ref": _TEXT, "action": _TEXT, "surplus_minor": _WHOLE, "window_ends_at": _TEXT,
+    "returns": _WHOLE, "hold": {"reason": _TEXT},
+    "debt": {"id": _TEXT, "amount_minor": _WHOLE, "currency": _TEXT, "subscription_id": _TEXT, "due_at": _TEXT, "kind": _TEXT,
+             "interval": _TEXT},
+    "customer": {"id": _TEXT, "country": _TEXT, "timezone": _TEXT, "tenure_days": _WHOLE, "mrr_minor": _WHOLE, "segment": _TEXT,
+                 "plan": _TEXT},
+    "methods": [{"id": _TEXT, "kind": _TEXT, "network": _TEXT, "funding": _TEXT, "country": _TEXT, "fingerprint": _TEXT}],
+    "attempts": [{"id": _TEXT, "at": _TEXT, "trigger": _TEXT, "amount_minor": _WHOLE, "result": _TEXT, "method_id": _TEXT,
+                  "psp": _TEXT, "code": _TEXT, "network_code": _TEXT, "advice_code": _TEXT, "ref": _TEXT, "answered_at": _TEXT}],
+    "messages": [{"id": _TEXT, "at": _TEXT, "channel": _TEXT, "step": _TEXT, "status": _TEXT}],
+    "arms": [{"experiment": _TEXT, "kind": _TEXT, "arm": _TEXT, "share": "DOUBLE", "variant": _TEXT}],
+}  # fmt: skip
+"""Of a case's body only this is looked at; what is missing takes the default the body leaves out."""
+_FACT = {"amount_minor": _WHOLE, "by": _TEXT, "ref": _TEXT}
+
+
+def _among(values: frozenset[Trigger]) -> str:
+    return "(" + ", ".join(f"'{v.value}'" for v in sorted(values)) + ")"
+
+
+_BY_US, _OUR_RETRIES = _among(OURS), _among(frozenset({Trigger.RECOUP, Trigger.BACKUP}))
+_TOLD = "('sent', 'delivered', 'opened', 'clicked', 'bounced')"
+_SHAPE = msgspec.json.encode(_BODY).decode()
+
+
+def lines(path: str, columns: str) -> str:
+    """A file of lines as `store.bodies` pours them, as a table. `columns` is `name TYPE, ...`."""
+    told = ", ".join(f"'{n}': '{t}'" for n, t in (c.split() for c in columns.split(", ")))
+    quoted = path.replace("'", "''")
+    return (
+        f"read_csv('{quoted}', header=false, auto_detect=false, delim='{BETWEEN}', quote='', escape='', nullstr='', "
+        f"max_line_size=33554432, columns={{{told}}})"
+    )
+
+
+def _at(text: str) -> str:
+    """An instant of a body as a timestamp in UTC; whatever offset it was written with."""
+    return f"TRY_CAST({text} AS TIMESTAMP)"
+
+
+READ = """CREATE OR REPLACE TEMP TABLE body AS
+SELECT row_number() OVER () AS k, version, x, {opened} AS opened, {closed} AS closed FROM (
+    SELECT version, TRY(json_transform(body, '{shape}')) AS x FROM {lines})"""
+
+GIVEN = """CREATE OR REPLACE TEMP TABLE given AS
+SELECT k, nth, m.id AS id, COALESCE(m.kind, 'card') AS kind, NULLIF(m.network, '') AS network, NULLIF(m.funding, '') AS funding,
+    NULLIF(m.country, '') AS country, COALESCE(NULLIF(m.fingerprint, ''), m.id) AS identity
+FROM (SELECT k, generate_subscripts(x.methods, 1) AS nth, unnest(x.methods) AS m FROM body)
+QUALIFY row_number() OVER (PARTITION BY k, id ORDER BY nth DESC) = 1"""
+
+TRIED = f"""CREATE OR REPLACE TEMP TABLE tried AS
+SELECT t.k, t.case_id, row_number() OVER (PARTITION BY t.k ORDER BY tried_at, told) AS nth, a.id AS id, tried_at, a.trigger AS trigger,
+    a.amount_minor AS amount_minor, t.currency, a.result AS result, NULLIF(a.psp, '') AS psp, NULLIF(a.code, '') AS code,
+    NULLIF(a.network_code, '') AS network_code, NULLIF(a.advice_code, '') AS advice_code, NULLIF(a.ref, '') AS ref,
+    {_at("a.answered_at")} AS answered_at, g.kind AS method, g.network, g.funding, g.country,
+    COALESCE(g.identity, NULLIF(a.method_id, '')) AS identity, a.trigger IN {_BY_US} AS ours, tried_at < {{early}} AS early, of_renewal
+FROM (SELECT *, {_at("a.at")} AS tried_at FROM (
+    SELECT k, x.id AS case_id, x.debt.currency AS currency, COALESCE(x.debt.kind, 'renewal') = 'renewal' AS of_renewal,
+        generate_subscripts(x.attempts, 1) AS told, unnest(x.attempts) AS a FROM body)) t
+LEFT JOIN given g ON g.k = t.k AND g.id = a.method_id"""
+
+SAID = f"""CREATE OR REPLACE TEMP TABLE said AS
+SELECT k, case_id, NULLIF(m.id, '') AS id, {_at("m.at")} AS said_at, m.channel AS channel, NULLIF(m.step, '') AS step,
+    COALESCE(m.status, 'sent') AS status, paid
+FROM (SELECT k, x.id AS case_id, unnest(x.messages) AS m, CASE WHEN x.state = 'recovered' THEN closed END AS paid FROM body)"""
+
+BROKEN = """CREATE OR REPLACE TEMP TABLE broken AS
+SELECT k FROM body WHERE x.id IS NULL OR x.debt.id IS NULL OR x.debt.amount_minor IS NULL OR x.debt.currency IS NULL
+    OR x.customer.id IS NULL OR x.policy IS NULL OR opened IS NULL
+UNION SELECT k FROM tried WHERE id IS NULL OR tried_at IS NULL OR trigger IS NULL OR amount_minor IS NULL OR result IS NULL
+UNION SELECT k FROM said WHERE said_at IS NULL OR channel IS NULL"""
+
+KNOWN = """CREATE TEMP TABLE IF NOT EXISTS meant (psp VARCHAR, code VARCHAR, network_code VARCHAR, advice_code VARCHAR, method VARCHAR,
+    network VARCHAR, country VARCHAR, early BOOLEAN, category VARCHAR, advice VARCHAR, mapped BOOLEAN)"""
+_CODES = ("psp", "code", "network_code", "advice_code", "method", "network", "country", "early")
+_SAME = " AND ".join(f"m.{c} IS NOT DISTINCT FROM t.{c}" for c in _CODES)
+UNKNOWN = f"""SELECT DISTINCT {", ".join(f"t.{c}" for c in _CODES)} FROM tried t
+WHERE t.result = 'declined' AND NOT EXISTS (SELECT 1 FROM meant m WHERE {_SAME})"""
+
+ATTEMPTS = f"""CREATE OR REPLACE TEMP TABLE raw_attempts AS
+WITH told AS (SELECT t.*, m.category, m.advice, COALESCE(m.mapped, TRUE) AS mapped
+    FROM tried t LEFT JOIN meant m ON t.result = 'declined' AND {_SAME}),
+dead AS (SELECT k, identity, MIN(nth) AS since FROM told WHERE advice = 'never' AND identity IS NOT NULL GROUP BY ALL)
+SELECT t.*, t.ours AND COALESCE(t.nth > d.since, FALSE) AS after_never, CASE WHEN category IS NOT NULL THEN {{reason}} END AS reason
+FROM told t LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity"""
+
+MESSAGES = """CREATE OR REPLACE TEMP VIEW raw_messages AS SELECT k, case_id, id, said_at AS told_at, channel, step, status,
+    COALESCE(epoch_us(paid) - epoch_us(said_at) BETWEEN 0 AND 259200000000, FALSE) AS paid_within_72h FROM said"""
+
+ARMS = """CREATE OR REPLACE TEMP VIEW raw_arms AS
+SELECT case_id, a.experiment AS experiment, a.kind AS kind, a.arm AS arm, a.share AS share, NULLIF(a.variant, '') AS variant
+FROM (SELECT x.id AS case_id, unnest(x.arms) AS a FROM body)"""
+
+_WAY = "struct_pack(kind := method, network := network, funding := funding, country := country)"
+_FIRST_GIVEN = """CASE WHEN len(x.methods) > 0 THEN struct_pack(kind := COALESCE(x.methods[1].kind, 'card'), network := NULLIF(x.methods[1].network, ''),
+    funding := NULLIF(x.methods[1].funding, ''), country := NULLIF(x.methods[1].country, '')) END"""
+CASES = f"""CREATE OR REPLACE TEMP TABLE raw_cases AS
+WITH acted AS (
+    SELECT k, tried_at AS acted_at FROM tried WHERE trigger IN {_OUR_RETRIES}
+    UNION ALL SELECT k, said_at FROM said WHERE status IN {_TOLD}
+), actions AS (
+    SELECT a.k, MIN(acted_at) AS first_at, MAX(acted_at) FILTER (closed IS NULL OR acted_at <= closed) AS last_at
+    FROM acted a JOIN body b ON b.k = a.k GROUP BY a.k
+), tries AS (
+    SELECT k, COUNT(*) AS n, COUNT(*) FILTER (ours) AS ours, MIN(tried_at) AS began, ARG_MIN(trigger, nth) AS began_by,
+        ARG_MIN(category, nth) FILTER (result = 'declined') AS category,
+        ARG_MIN({_WAY}, nth) FILTER (method IS NOT NULL) AS first,
+        ARG_MIN(amount_minor, nth) FILTER (result <> 'paid') AS due
+    FROM raw_attempts GROUP BY k
+), paid AS (
+    SELECT k, ARG_MIN(tried_at, nth) AS paid_at, ARG_MIN(trigger, nth) AS paid_trigger, MIN(nth) AS paid_nth, COUNT(*) AS paid_count,
+        SUM(amount_minor) AS collected
+    FROM tried WHERE result = 'paid' GROUP BY k
+), told AS (SELECT k, COUNT(*) AS n FROM said WHERE status IN {_TOLD} GROUP BY k),
+joined AS (
+    SELECT b.*, t.* EXCLUDE (k), p.* EXCLUDE (k), COALESCE(t.first, {_FIRST_GIVEN}) AS way, {_at("x.debt.due_at")} AS due_at,
+        a.first_at, a.last_at, COALESCE(s.n, 0) AS messages
+    FROM body b LEFT JOIN tries t ON t.k = b.k LEFT JOIN paid p ON p.k = b.k
+    LEFT JOIN actions a ON a.k = b.k LEFT JOIN told s ON s.k = b.k
+)
+SELECT k, x.id AS id, version, x.debt.id AS debt_id, NULLIF(x.debt.subscription_id, '') AS subscription_id, x.customer.id AS customer_id,
+    COALESCE(x.state, 'waiting') AS state, NULLIF(x.by, '') AS recovered_by, NULLIF(x.action, '') AS ending, x.debt.currency AS currency,
+    COALESCE(due, x.debt.amount_minor) AS due_minor, x.debt.amount_minor AS owed_minor, CAST(COALESCE(collected, 0) AS BIGINT) AS collected_minor,
+    COALESCE(x.surplus_minor, 0) AS surplus_minor,
+    CASE WHEN n IS NULL THEN LEAST(COALESCE(due_at, opened), opened) WHEN began_by = 'recoup' AND due_at < began THEN due_at ELSE began END AS t0,
+    opened AS opened_at, closed AS closed_at, {_at("x.window_ends_at")} AS window_ends_at, COALESCE(x.debt.kind, 'renewal') AS charge_kind,
+    NULLIF(x.debt.interval, '') AS plan_interval, NULLIF(x.customer.plan, '') AS plan, NULLIF(x.customer.segment, '') AS segment,
+    x.customer.mrr_minor AS mrr_minor, x.customer.tenure_days AS tenure_days, NULLIF(x.customer.country, '') AS country,
+    NULLIF(x.customer.timezone, '') AS timezone, way.kind AS method, way.network AS network, way.funding AS funding,
+    way.country AS method_country, category, {{reason}} AS reason, x.policy AS policy, split_part(x.policy, '@', 1) AS policy_name,
+    NULLIF(x.hold.reason, '') AS hold, NULLIF(x.queue, '') AS queue, NULLIF(x.owner, '') AS owner, {_at("x.promised_at")} AS promised_at,
+    NULLIF(x.settled_ref, '') AS settled_ref, COALESCE(n, 0) AS attempts, COALESCE(ours, 0) AS our_attempts, messages,
+    first_at AS first_action_at, last_at AS last_action_at, paid_at, paid_trigger, paid_nth, COALESCE(paid_count, 0) AS paid_count,
+    COALESCE(x.returns, 0) AS returns
+FROM joined"""
+
+EVENTS = """CREATE OR REPLACE TEMP TABLE raw_events AS
+SELECT case_id, seq, make_timestamp(happened) AS happened_at, kind, x.amount_minor AS amount_minor, COALESCE(x.by, {by}) AS done_by,
+    NULLIF(x.ref, '') AS ref
+FROM (SELECT seq, happened, kind, case_id, json_transform(body, '{shape}') AS x FROM {lines})"""
+
+
+def _group(category: str, kind: str) -> str:
+    """`reasons.group_of` as an expression."""
+    told = {category: group_of(category, None) for category in GROUPS}
+    groups = {g: [c for c, of in told.items() if of == g] for g in dict.fromkeys(told.values())}
+    arms = " ".join(f"WHEN {category} IN ({_quoted(found)}) THEN '{g}'" for g, found in groups.items())
+    return (
+        f"CASE WHEN {category} IS NULL THEN 'untold' WHEN {kind} IN ({_quoted(DEBITS)}) AND {category} IN ({_quoted(OF_A_MANDATE)}) "
+        f"THEN 'mandate' {arms} ELSE 'generic' END"
+    )
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f"'{v}'" for v in sorted(values))
+
+
+def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
+    """Fills `raw_cases`, `raw_attempts`, `raw_messages`, `raw_arms` from a file of `version, body` lines; (read, unreadable).
+
+    A body that cannot be read is counted and left out; `recoup verify` names it.
+    """
+    read = lines(path, "version BIGINT, body VARCHAR")
+    duck.execute(READ.format(shape=_SHAPE, lines=read, opened=_at("x.opened_at"), closed=_at("x.closed_at")))
+    duck.execute(GIVEN)
+    duck.execute(TRIED.format(early=f"TIMESTAMP '{_turned()}'"))
+    duck.execute(SAID)
+    duck.execute(BROKEN)
+    counted = duck.execute("SELECT (SELECT COUNT(*) FROM body), (SELECT COUNT(*) FROM broken)").fetchone()
+    found = (int(counted[0]), int(counted[1])) if counted else (0, 0)
+    for table in ("body", "given", "tried", "said") if found[1] else ():
+        duck.execute(f"DELETE FROM {table} WHERE k IN (SELECT k FROM broken)")
+    duck.execute(KNOWN)
+    _learn(duck)
+    duck.execute(ATTEMPTS.format(reason=_group("category", "method")))
+    duck.execute(MESSAGES)
+    duck.execute(ARMS)
+    duck.execute(CASES.format(reason=_group("category", "way.kind")))
+    return found
+
+
+def lift_events(duck: "DuckDBPyConnection", path: str) -> None:
+    """Fills `raw_events` from a file of `seq, at, kind, case_id, body` lines."""
+    kinds = {str(k.__struct_config__.tag): k for k in (f.PaidElsewhere, f.MethodUpdated)}
+    by = {
+        kind: next(x.default for x in msgspec.structs.fields(of) if x.name == "by")
+        for kind, of in kinds.items()
+    }
+    told_by = " ".join(f"WHEN '{kind}' THEN '{value}'" for kind, value in by.items())
+    told = lines(path, "seq BIGINT, happened BIGINT, kind VARCHAR, case_id VARCHAR, body VARCHAR")
+    duck.execute(
+        EVENTS.format(by=f"CASE kind {told_by} END", shape=msgspec.json.encode(_FACT).decode(), lines=told)
+    )
+
+
+def _turned() -> date:
+    """The day from which codes mean what they mean today."""
+    return date.fromisoformat(once_never()[0])
+
+
+def _learn(duck: "DuckDBPyConnection") -> None:
+    """What each new combination of codes means, asked of the house once: a merchant meets some hundred of them."""
+    for psp, code, network_code, advice_code, kind, network, country, early in duck.execute(
+        UNKNOWN
+    ).fetchall():
+        method = None if kind is None else msgspec.convert(
+            {"id": "m", "kind": kind, "network": network, "country": country}, Method
+        )  # fmt: skip
+        day = _turned() - timedelta(days=1) if early else _turned()
+        refused = Refused(psp=psp, code=code, network_code=network_code, advice_code=advice_code)
+        told = understand(refused, method, on=day)
+        duck.execute(
+            f"INSERT INTO meant VALUES ({', '.join('?' * 11)})",
+            [
+                psp,
+                code,
+                network_code,
+                advice_code,
+                kind,
+                network,
+                country,
+                early,
+                told.category,
+                told.advice,
+                told.mapped,
+            ],
+        )
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """The codes of one refusal."""
+
+    psp: str | None
+    code: str | None
+    network_code: str | None
+    advice_code: str | None

@@ -1,0 +1,74 @@
+"""What attempts are worth: approval and cumulative recovery by number, value of one more, and the hours that work."""
+
+import msgspec
+
+from recoup.insight.figures import Interval
+from recoup.insight.frame import EVERYTHING, Frame, Where
+from recoup.insight.intervals import wilson
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """The k-th attempt of the cases that got so far. Conditional on k - 1 refusals: not comparable between merchants."""
+
+    k: int
+    made: int
+    approved: int
+    approval: float
+    interval: Interval
+    cumulative: float
+    """Share of all cases recovered at or before attempt k, those without a k-th attempt included."""
+    mean_minor: float
+    """Mean amount of an approved k-th attempt."""
+
+
+def rungs(frame: Frame, *, where: Where = EVERYTHING, most: int = 12) -> list[Rung]:
+    """By attempt number, the first (failed) one included as number 1."""
+    condition, values = where.sql()
+    chosen = f"renewals WHERE outcome <> 'X' AND {condition}"
+    made_by_k = f"""SELECT nth AS k, COUNT(*) AS made, CAST(SUM(CASE WHEN result = 'paid' THEN 1 ELSE 0 END) AS BIGINT) AS approved,
+            AVG(CASE WHEN result = 'paid' THEN amount_minor END) AS mean_minor
+        FROM attempts WHERE case_n IN (SELECT case_n FROM {chosen}) AND result IN ('paid', 'declined') AND nth <= {int(most)}
+        GROUP BY nth ORDER BY nth"""
+    back_by_k = f"SELECT paid_nth AS k, outcome = 'R' AS back, COUNT(*) AS n FROM {chosen} GROUP BY 1, 2"
+    ends = [(r["k"], bool(r["back"]), int(str(r["n"]))) for r in frame.dicts(back_by_k, values)]
+    cases = sum(n for _, _, n in ends)
+    found = []
+    for r in frame.dicts(made_by_k, values):
+        k, made, approved = (int(str(r[n])) for n in ("k", "made", "approved"))
+        back = sum(n for nth, came, n in ends if came and nth is not None and int(str(nth)) <= k)
+        found.append(
+            Rung(
+                k=k, made=made, approved=approved, approval=approved / made, interval=wilson(approved, made),
+                cumulative=back / cases if cases else 0.0, mean_minor=float(str(r["mean_minor"] or 0)),
+            )
+        )  # fmt: skip
+    return found
+
+
+def marginal_value(
+    rung: Rung, *, margin: float, fee: float, penalty: float = 0.0, dispute: float = 0.0
+) -> float:
+    """Minor units one more attempt of this number is worth: approval x amount x margin, minus what it costs.
+
+    `fee` and `penalty` are minor units of each attempt, `dispute` is probability times cost. Stop when negative.
+    """
+    return rung.approval * rung.mean_minor * margin - (fee + penalty + dispute)
+
+
+class Hour(msgspec.Struct, frozen=True, kw_only=True):
+    """Our attempts in one local hour of one weekday (1 Monday to 7 Sunday), reporting zone."""
+
+    weekday: int
+    hour: int
+    made: int
+    approved: int
+
+
+def timing(frame: Frame, *, where: Where = EVERYTHING) -> list[Hour]:
+    """The heat map of our own retries. Few in a cell say nothing; the counts stand beside."""
+    condition, values = where.sql()
+    sql = f"""SELECT weekday, hour, COUNT(*) AS made, CAST(SUM(CASE WHEN result = 'paid' THEN 1 ELSE 0 END) AS BIGINT) AS approved
+        FROM attempts WHERE trigger IN ('recoup', 'backup') AND result IN ('paid', 'declined')
+            AND case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition})
+        GROUP BY 1, 2 ORDER BY 1, 2"""
+    return frame.rows(sql, values, kind=Hour)

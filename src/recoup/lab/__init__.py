@@ -1,0 +1,1 @@
+"""Worlds to try policies in, models that learn, estimates from logs."""

@@ -1,0 +1,1 @@
+"""One payment provider, one file, one mapping table."""

@@ -1,0 +1,1 @@
+"""Tables, row and value, claims with leases; one code for SQLite and PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Webhook doors, JSON API, dashboard and hosted pages."""

@@ -1,0 +1,213 @@
+"""Insight: what came back and why, in one sentence and six pictures; filters stand in the address; made to be printed."""
+
+from datetime import datetime, timedelta
+from threading import Lock
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from recoup.engine.house import House
+from recoup.insight import fresh, switching, words
+from recoup.insight.behind import behind
+from recoup.insight.checks import Ground, Report, examine
+from recoup.insight.company import Company, facts_of
+from recoup.insight.figures import Figure
+from recoup.insight.frame import COLUMNS, Frame, Where
+from recoup.insight.measure import the
+from recoup.insight.opportunities import Ranking, opportunities
+from recoup.insight.reasons import NAMES
+from recoup.insight.stage import Stage, stage_of
+from recoup.insight.switches import SWITCHES, buttons, offered
+from recoup.store.engines import reading
+from recoup.web.auth import Visit
+from recoup.web.pages.desk import desk, no_merchant
+from recoup.web.pages.door import Ask, Home, Visitor
+from recoup.web.pages.figures_out import csv
+from recoup.web.pages.insight_pictures import PICTURES
+
+FILTERS = ("currency", "cohort", "reason", "method", "interval", "country", "policy")
+LABELS = {
+    "currency": "Currency", "cohort": "Failed in", "reason": "Cause", "method": "Method", "interval": "Billed every",
+    "country": "Country", "policy": "Policy",
+}  # fmt: skip
+WINDOW = 30
+CHECKED_FOR = timedelta(minutes=5)
+_known: dict[tuple[str, str], tuple[datetime, Report]] = {}
+_guard = Lock()
+COUNTS = ("waterfall", "reasons")
+"""Pictures of amounts and counts: all that a handful of cases can carry."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One filter with what can be chosen."""
+
+    name: str
+    label: str
+    chosen: str
+    options: tuple[tuple[str, str], ...]
+
+
+def _where(asked: dict[str, str], frame: Frame) -> Where:
+    told = {name: str(asked.get(name, ""))[:100] for name in FILTERS}
+    if not told["currency"]:
+        told["currency"] = (frame.currencies or [""])[0]
+    return Where(**told)
+
+
+def _choices(frame: Frame, where: Where) -> list[Choice]:
+    found = []
+    for name in FILTERS:
+        rows = frame.dicts(
+            f"SELECT {COLUMNS[name]} AS value, COUNT(*) AS n FROM renewals GROUP BY 1 ORDER BY n DESC, 1 LIMIT 40"  # noqa: S608
+        )
+        options = tuple((str(r["value"]), NAMES.get(str(r["value"]), str(r["value"]))) for r in rows)
+        if len(options) > 1:
+            found.append(Choice(name=name, label=LABELS[name], chosen=getattr(where, name), options=options))
+    return found
+
+
+def _address(where: Where, **more: str) -> str:
+    kept = {**{n: getattr(where, n) for n in FILTERS}, **more}
+    return urlencode({k: v for k, v in kept.items() if v})
+
+
+@get("/insight", sync_to_thread=True, include_in_schema=False)
+def insight_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
+    """The page."""
+    return _page(request, house, visit, "insight.html")
+
+
+@get("/insight/board", sync_to_thread=True, include_in_schema=False)
+def board_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
+    """The same on paper: one page for people who see it once a month."""
+    return _page(request, house, visit, "board.html")
+
+
+@get("/insight/csv/{picture:str}", sync_to_thread=True, include_in_schema=False)
+def picture_csv(request: Ask, house: Home, visit: Visitor, picture: FromPath[str]) -> Response[bytes]:
+    """The numbers of one picture as the filters of the address have them."""
+    if visit.merchant is None or picture not in PICTURES:
+        raise NotFoundException("There is no such picture; Insight shows them all.")
+    frame = fresh.frame(house, visit.merchant)
+    found = PICTURES[picture](
+        frame, _where({k: str(v) for k, v in request.query_params.items()}, frame), Company()
+    )
+    return csv(f"{visit.merchant.name}-{picture}", found.head, found.rows)
+
+
+def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[str]:
+    merchant = visit.merchant
+    if merchant is None:
+        return no_merchant(visit)
+    with reading(house.db) as tx:
+        stage = stage_of(tx, merchant.id, visit.now)
+    frame = fresh.frame(house, merchant, warm=lambda new: _warm(house, visit, new))
+    asked = {k: str(v) for k, v in request.query_params.items()}
+    where, company = _where(asked, frame), facts_of(house.db, merchant.id)
+    count = the(frame, "recovery_rate_count", window=WINDOW, where=where)
+    value = the(frame, "recovery_rate_value", window=WINDOW, where=where) if where.currency else None
+    checked = _checked(house, visit, frame, company)
+    ranking = _ranked(frame, where, company, checked)
+    policy, source = switching.current(house, merchant)
+    shown = [p for p in PICTURES if stage.shows_rates or p in COUNTS]
+    return desk(
+        visit, template, tab="/insight", headline=_headline(count, stage), about=_about(count, value),
+        pictures=[PICTURES[p](frame, where, company) for p in shown] if where.currency else [],
+        choices=_choices(frame, where), query=_address(where), where=where, label=frame.label, stage=stage,
+        as_of=frame.as_of, ranking=ranking, faults=checked.faults if checked else (), checking=checked is None, best=_best(ranking), rest=_best(ranking, begin=3, until=99), done=asked.get("done", ""),
+        on=switching.in_force(house, merchant), switches=buttons(policy, source), already=frozenset(SWITCHES) - frozenset(offered(policy)), any_filter=any(asked.get(n) for n in FILTERS),
+    )  # fmt: skip
+
+
+def _ranked(frame: Frame, where: Where, company: Company, checked: Report | None) -> Ranking | None:
+    if not where.currency or checked is None:
+        return None
+    return opportunities(frame, where.currency, company, quality=checked.quality, faults=checked.faults)
+
+
+def _warm(house: House, visit: Visit, frame: Frame) -> None:
+    """Asks of new figures what the page asks without filters, so that they answer at once when they are shown."""
+    assert visit.merchant is not None
+    where, company = _where({}, frame), facts_of(house.db, visit.merchant.id)
+    _choices(frame, where)
+    for metric in ("recovery_rate_count", "recovery_rate_value"):
+        the(frame, metric, window=WINDOW, where=where)
+    _ranked(frame, where, company, _examined(house, visit, frame, company))
+    for draw in PICTURES.values() if where.currency else ():
+        draw(frame, where, company)
+
+
+def _checked(house: House, visit: Visit, frame: Frame, company: Company) -> Report | None:
+    """The checks of this merchant's data, no older than five minutes: they look at every row, a page need not each time.
+
+    A large merchant's are made behind the page; None where there are none yet.
+    """
+    merchant = visit.merchant
+    assert merchant is not None
+    key = (str(house.db.url), merchant.id)
+    with _guard:
+        known = _known.get(key)
+    if known is not None and timedelta(0) <= visit.real - known[0] < CHECKED_FOR:
+        return known[1]
+    if frame.stamp.cases >= fresh.LARGE:
+        behind(f"checks {merchant.id}", lambda: _examined(house, visit, frame, company))
+        return None if known is None else known[1]
+    return _examined(house, visit, frame, company)
+
+
+def _examined(house: House, visit: Visit, frame: Frame, company: Company) -> Report:
+    merchant = visit.merchant
+    assert merchant is not None
+    key = (str(house.db.url), merchant.id)
+    found = examine(Ground(engine=house.db, merchant=merchant, frame=frame, company=company))
+    with _guard:
+        _known[key] = (house.clock.now(), found)
+    return found
+
+
+def _headline(count: Figure, stage: Stage) -> str:
+    if count.value is None:
+        return "Too young to say: no failed renewal is 30 days old yet"
+    if not stage.shows_rates or (count.n or 0) < 30:
+        back = round(count.value * (count.n or 0))
+        return f"{back} of {count.n} failed renewals came back within 30 days"
+    return f"{count.value:.0%} of failed renewals come back within 30 days"
+
+
+def _about(count: Figure, value: Figure | None) -> str:
+    parts = []
+    if count.value is not None and count.interval is not None:
+        parts.append(
+            f"by count {count.interval.low:.0%} to {count.interval.high:.0%} of {count.n} cases old enough"
+        )
+    if value is not None and value.value is not None:
+        sure = f" ({value.interval.low:.0%} to {value.interval.high:.0%})" if value.interval else ""
+        parts.append(f"by value {value.value:.0%}{sure}")
+    parts.append(
+        "customers who left count as lost; gross: how much of it is Recoup's doing only a holdout can say"
+    )
+    return " · ".join(parts)
+
+
+def _best(ranking: Ranking | None, begin: int = 0, until: int = 3) -> list[tuple[str, str, str, str]]:
+    """The first of the ranked list: what, how much a year, what to switch on, and which tactic that is."""
+    if ranking is None or ranking.status != "ranked":
+        return []
+    top = ranking.all[begin:until]
+    return [
+        (
+            o.name,
+            f"{words.money(o.saving_minor[1], ranking.currency)} a year ({words.money(o.saving_minor[0], ranking.currency)} "
+            f"to {words.money(o.saving_minor[2], ranking.currency)}), {o.effort_days:g} days of work, sure to "
+            f"{o.confidence:.0%}",
+            o.switch,
+            o.tactic,
+        )
+        for o in top
+    ]
+
+
+handlers = [insight_page, board_page, picture_csv]

@@ -1,0 +1,1 @@
+"""Polls, claims, acts, speaks, rests."""

@@ -1,0 +1,216 @@
+"""What the model chooses, told as stories: when money comes, when a fault passes, when only the customer can help."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recoup.decide.belief import believed, chance_of, refuse
+from recoup.decide.chart import Chart, Evidence, Refused, When
+from recoup.decide.decision import decide
+from recoup.decide.memory import remember
+from recoup.decide.model import prior
+from recoup.decide.planner import Wish, plan
+from recoup.domain.decision import Decision
+from recoup.domain.policy import Policy
+from recoup.domain.view import Attempt, CaseView, Customer, Message, PastDebt, PayDays, Result, Trigger
+from recoup.engine.policies import parse, text_of
+from tests.decide.cards import START, card, day, debit, paid, refused, view
+
+DAYS = tuple(When(n, 8, float(24 * n)) for n in range(1, 28))
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    text, source = text_of("default")
+    return parse(text, source=source)
+
+
+@pytest.fixture(scope="module")
+def chart() -> Chart:
+    return Chart(prior())
+
+
+def failed(code: str = "51", **more: object) -> Attempt:
+    return refused(START, trigger=Trigger.RENEWAL, psp="generic", network_code=code, **more)
+
+
+def decided(seen: CaseView, policy: Policy, draw: float = 0.99) -> Decision:
+    return decide(seen, policy, policy_ref="default@1", now=seen.now, draw=draw)
+
+
+def days_after(d: Decision) -> float:
+    assert d.at is not None
+    return (d.at - START) / timedelta(days=1)
+
+
+def whose_pay_day_is(next_: date, seen: CaseView) -> CaseView:
+    known = Customer(id="cus_1", timezone="UTC", pay_days=PayDays(every="month", next=next_, source="stated"))
+    return msgspec.structs.replace(seen, customer=known)
+
+
+def test_a_suspected_fraud_may_be_cured_by_a_word_with_the_bank_that_nobody_tells_us_of(
+    policy: Policy,
+) -> None:
+    seen = view([failed("59")], card())
+    d = decided(seen, policy)
+    assert d.move == "charge"
+    assert days_after(d) >= 1
+    fixed = msgspec.structs.replace(policy, timing=msgspec.structs.replace(policy.timing, mode="schedule"))
+    assert decided(seen, fixed).move != "charge"
+
+
+def test_a_returned_debit_that_costs_more_than_the_debt_is_worth_is_not_sent_again(policy: Policy) -> None:
+    seen = view([failed("AM04")], debit("sepa_debit"))
+    cheap, dear = (
+        msgspec.structs.replace(policy, value=msgspec.structs.replace(policy.value, returned=price))
+        for price in (300.0, 90_000.0)
+    )
+    sent = decided(seen, cheap)
+    assert sent.move == "charge"
+    assert any("a refusal costs 3.00 EUR under the rules" in why for why in sent.because)
+    assert decided(seen, dear).move != "charge"
+
+
+def test_one_try_for_a_customer_who_named_the_twelfth_is_made_on_the_twelfth(policy: Policy) -> None:
+    seen = whose_pay_day_is(date(2026, 8, 12), view([failed()], card(funding="debit")))
+    seen = msgspec.structs.replace(seen, attempts_left=1)
+    d = decided(seen, policy)
+    assert d.move == "charge"
+    assert d.at is not None
+    assert d.at.date() == date(2026, 8, 12)
+    assert any("the customer said money comes on 2026-08-12" in line for line in d.because)
+
+
+def test_do_not_honour_is_not_the_end(policy: Policy) -> None:
+    d = decided(view([failed("05")], card()), policy)
+    assert d.move == "charge"
+
+
+def test_a_fault_at_the_bank_is_tried_again_the_same_day(policy: Policy) -> None:
+    d = decided(view([failed("91")], card(), interval="month"), policy)
+    assert d.move == "charge"
+    assert days_after(d) < 1
+
+
+def test_an_expired_card_is_asked_for_and_never_charged(policy: Policy) -> None:
+    seen = view([failed("54")], card())
+    for _ in range(8):
+        d = decided(seen, policy)
+        assert d.move in ("ask", "give_up")
+        if d.move == "give_up":
+            break
+        assert d.at is not None
+        told = (*seen.messages, Message(at=d.at, channel="email", step=d.step or "", status="delivered"))
+        seen = msgspec.structs.replace(seen, messages=told, now=d.at + timedelta(minutes=1))
+    assert seen.messages
+
+
+def test_months_that_cleared_on_the_same_day_move_the_try_there(policy: Policy) -> None:
+    history = []
+    for month in (2, 3, 4, 5, 6, 7):
+        first = datetime(2026, month, 3, 9, tzinfo=UTC)
+        tries = [
+            refused(first, trigger=Trigger.RENEWAL),
+            refused(first + timedelta(days=4)),
+            paid(first + timedelta(days=6)),
+        ]
+        history.append(PastDebt(attempts=tuple(tries)))
+    seen = msgspec.structs.replace(view([failed()], card(funding="debit")), history=tuple(history))
+    assert 4.9 <= days_after(decided(seen, policy)) <= 8
+
+
+def test_four_tries_and_nothing_known_are_spread_over_the_whole_window(policy: Policy) -> None:
+    seen = msgspec.structs.replace(
+        view([failed()], card(funding="debit")), attempts_left=4, window_ends_at=day(28)
+    )
+    tried: list[float] = []
+    while (d := decided(seen, policy)).move != "give_up":
+        assert d.at is not None
+        if d.move == "charge":
+            tried.append(days_after(d))
+            attempts = (*seen.attempts, refused(d.at, network_code="51"))
+            left = (seen.attempts_left or 0) - 1
+            seen = msgspec.structs.replace(seen, attempts=attempts, attempts_left=left)
+        seen = msgspec.structs.replace(seen, now=d.at + timedelta(minutes=1))
+    gaps = [b - a for a, b in zip([0.0, *tried], tried, strict=False)]
+    assert len(tried) == 4
+    assert all(4 <= gap <= 10 for gap in gaps), tried
+
+
+def test_after_fifteen_attempts_of_a_debt_on_two_cards_there_is_no_further_retry(policy: Policy) -> None:
+    new = msgspec.structs.replace(card(), id="pm_2", fingerprint="f_2", added_at=day(4))
+    tries = [failed(), *(refused(day(n / 2), network_code="51") for n in range(1, 8))]
+    tries += [refused(day(n / 2), network_code="51", method_id="pm_2") for n in range(8, 15)]
+    before = decided(view(tries[:-1], card(), new, now=day(9)), policy)
+    assert "charge" in {before.move, *(r.move for r in before.runners_up)}
+    after = decided(view(tries, card(), new, now=day(9)), policy)
+    assert "charge" not in {after.move, *(r.move for r in after.runners_up)}
+
+
+def test_the_same_line_and_draw_give_the_same_answer(policy: Policy) -> None:
+    seen = view([failed()], card())
+    assert decided(seen, policy, 0.02) == decided(seen, policy, 0.02)
+    assert decided(seen, policy, 0.02).propensity <= 1
+
+
+@given(
+    tried=st.lists(st.integers(1, 27), unique=True, max_size=8),
+    code=st.sampled_from(["insufficient_funds", "generic_soft", "technical", "velocity_or_limit"]),
+    left=st.integers(1, 8),
+)
+def test_chances_of_a_plan_are_chances(tried: list[int], code: str, left: int) -> None:
+    chart = Chart(prior())
+    e = Evidence("debit", tuple(Refused(When(n, 8, 24.0 * n), code, "") for n in [0, *sorted(tried)]))
+    later = tuple(when for when in DAYS if when.day > max(tried, default=0))
+    weights = believed(chart, e)
+    assert sum(weights) == pytest.approx(1)
+    found = plan(chart, e, later, Wish(left, 0.002, 0.001))
+    assert len(found.at) <= left
+    assert list(found.at) == sorted(set(found.at))
+    assert 0 <= sum(found.chances) <= 1 + 1e-9
+    assert all(0 <= c <= 1 for c in found.alone)
+
+
+@given(at=st.integers(0, 26), vigour=st.floats(0.1, 0.99))
+def test_what_a_column_refused_can_be_taken_back(at: int, vigour: float) -> None:
+    chart = Chart(prior())
+    before = list(chart.prior("generic_soft", "05", "debit"))
+    weights = list(before)
+    column = chart.column(DAYS[at])
+    column.refuse(weights, vigour)
+    assert sum(weights) < sum(before)
+    column.forget(weights, vigour)
+    assert weights == pytest.approx(before)
+
+
+def test_a_model_that_holds_charges_for_certain_plans_all_the_same() -> None:
+    chart = Chart(msgspec.structs.replace(prior(), at_once=1.0, risk_decay=1.0, risk_levels=((1.0, 1.0),)))
+    e = Evidence("debit", (Refused(When(0, 8, 0.0), "generic_soft", "05"),))
+    found = plan(chart, e, DAYS, Wish(6, 0.0001, 0.001))
+    assert found.at
+    assert sum(found.chances) <= 1 + 1e-9
+
+
+def test_a_refusal_makes_the_next_hour_less_promising(chart: Chart) -> None:
+    weights = list(chart.prior("insufficient_funds", "51", "debit"))
+    before = chance_of(chart, weights, DAYS[9], 1.0, 1) / sum(weights)
+    refuse(chart, weights, DAYS[9], 1.0, 1)
+    after = chance_of(chart, weights, DAYS[9], 1.0, 2) / sum(weights)
+    assert after < before / 4
+
+
+def test_remembering_moves_pay_days_and_keeps_the_weight_of_the_cause(chart: Chart) -> None:
+    before = chart.prior("insufficient_funds", "51", "debit")
+    weights = list(before)
+    remember(chart, weights, [((-31, 9, False), (-25, 9, True))] * 5)
+    assert sum(weights[: chart.technical]) == pytest.approx(sum(before[: chart.technical]))
+    month = [sum(weights[p * 5 : p * 5 + 5]) for p, (cycle, _) in enumerate(chart.pay) if cycle == "month"]
+    assert month.index(max(month)) in range(3, 9)
+
+
+def test_an_attempt_without_a_final_answer_is_asked_about_first(policy: Policy) -> None:
+    lost = refused(day(1), code=None, result=Result.UNKNOWN)
+    assert decided(view([failed(), lost], card()), policy).move == "reconcile"

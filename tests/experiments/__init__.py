@@ -1,0 +1,1 @@
+"""Experiments: assignment, statistics, the registry, and what they do to cases."""

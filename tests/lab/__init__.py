@@ -1,0 +1,1 @@
+"""Simulations: worlds, lives, rivals, and what they come to."""
