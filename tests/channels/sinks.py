@@ -12,6 +12,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.support.waiting import HANGS_S
+
 
 class Keeper:
     """Keeps what was delivered; answers per recipient and per mail can be set beforehand."""
@@ -68,11 +70,11 @@ def mail_server(keeper: Keeper, **options: Any) -> Iterator[int]:
     async def start() -> asyncio.Server:
         return await loop.create_server(protocol, "127.0.0.1", 0)
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(HANGS_S)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(_stop(server, protocols), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_stop(server, protocols), loop).result(HANGS_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
@@ -159,7 +161,7 @@ class BreakingServer:
                 line.sendall(usual.encode() + b"\r\n")
                 return True
             if deed == "silent":
-                self._quiet.wait(10)
+                self._quiet.wait(HANGS_S)
             elif deed != "drop":
                 line.sendall(deed.encode() + b"\r\n")
             return deed not in ("drop", "silent") and not deed.startswith("421")

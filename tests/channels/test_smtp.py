@@ -23,7 +23,7 @@ from tests.channels.sinks import (
     self_signed,
 )
 
-QUICK = Patience(connect=2.0, answer=0.5, verdict=0.5)
+QUICK = Patience(connect=20.0, answer=3.0, verdict=3.0)
 
 
 def mail(to: str = "anna@example.org", key: str = "k1", **more: Any) -> Mail:

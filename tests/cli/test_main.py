@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 
 import pytest
 
@@ -11,6 +10,18 @@ from tests.cli.commands import RECOUP, Desk
 COMMANDS = (
     "demo", "serve", "worker", "migrate", "merchant", "import", "decide", "explain", "verify", "policy", "doctor",
 )  # fmt: skip
+HEAVY = {
+    "alembic",
+    "babel",
+    "cryptography",
+    "duckdb",
+    "jinja2",
+    "litestar",
+    "msgspec",
+    "mjml",
+    "sqlalchemy",
+    "stripe",
+}
 
 
 def test_help_names_every_command_in_one_line_each(small_desk: Desk) -> None:
@@ -26,20 +37,11 @@ def test_every_command_explains_itself(small_desk: Desk, command: str) -> None:
     assert f"Usage: recoup {command}" in small_desk.done(command, "--help")
 
 
-def test_help_is_there_at_once(small_desk: Desk) -> None:
-    small_desk.spawn("--help")
-    spans = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        small_desk.spawn("--help")
-        spans.append(time.perf_counter() - begun)
-    bare = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        subprocess.run([RECOUP[0], "-c", "import typer"], check=True)
-        bare.append(time.perf_counter() - begun)
-    # 120 ms on an idle machine; here other work may run, so it is held against the framework alone.
-    assert min(spans) < max(0.3, 2 * min(bare)), (spans, bare)
+def test_help_is_there_at_once() -> None:
+    """Asking for help loads nothing that takes long to load."""
+    loaded = "import sys, recoup.cli.main; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    ended = subprocess.run([RECOUP[0], "-c", loaded], check=True, capture_output=True, text=True)
+    assert set(ended.stdout.split()) & HEAVY == set()
 
 
 @pytest.mark.parametrize(

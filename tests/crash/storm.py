@@ -18,6 +18,7 @@ from recoup.settings import Settings
 from recoup.wiring import assemble
 from tests.diaries import books
 from tests.fakes.merchant import Fault, Merchant
+from tests.support.waiting import until
 
 RECOUP = Path(sys.executable).with_name("recoup")
 SECRET = "a secret of the storm, long enough for the house"
@@ -138,10 +139,10 @@ class Storm:
 
     def _calm(self, house: object, merchant_id: str) -> None:
         self.bank.faults.clear()
-        end = time.monotonic() + 90
-        while any(c.state not in CLOSED for c in books.all_cases(house, merchant_id)):  # type: ignore[arg-type]
-            assert time.monotonic() < end, "cases are still open"
-            time.sleep(0.5)
+        until(
+            lambda: all(c.state in CLOSED for c in books.all_cases(house, merchant_id)),  # type: ignore[arg-type]
+            "the last case to close",
+        )
 
     def faults(self, cases: list[Case]) -> list[str]:
         """Where our books and the merchant's differ; empty when all is well."""

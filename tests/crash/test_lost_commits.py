@@ -1,7 +1,6 @@
 """A commit whose own answer is lost: what it wrote stands, the worker believes it failed, and nothing stays behind."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from recoup.engine.clock import SystemClock
 from recoup.worker import loop
 from recoup.worker.loop import Worker
 from tests.diaries.house_diary import REAL_TIME, Diary, messages, policy, rungs
+from tests.support.waiting import until
 
 RULES = policy(window="P1D", retry=rungs("PT1S"), message=messages(notice="PT1S"))
 MANY = 30
@@ -47,13 +47,6 @@ def answer_lost(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int
     monkeypatch.setattr(loop, name, broken)
     yield lost
     assert lost, "it never came to that"
-
-
-def until(done: Callable[[], bool], within_s: float = 25.0) -> None:
-    end = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < end, "something stays behind"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["act", "record", "give_back"])

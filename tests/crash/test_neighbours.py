@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -14,9 +14,9 @@ from recoup.worker.loop import Worker
 from tests.diaries import books
 from tests.diaries.bank import Charge
 from tests.diaries.house_diary import REAL_TIME, Diary, messages, policy, rungs
+from tests.support.waiting import HANGS_S, until
 
 HANDS = 4
-LATE_BY_AT_MOST_S = 5.0
 CHARGED = policy(window="P1D", retry=rungs("PT1S"))
 WRITTEN_TO = policy(window="P1D", message=messages(notice="PT1S"))
 
@@ -31,7 +31,7 @@ class Hanging:
     def wait(self, debt_id: str, others: set[str]) -> None:
         if debt_id not in others:
             self.waiting += 1
-            self.gone_on.wait(30)
+            assert self.gone_on.wait(2 * HANGS_S)
 
 
 @contextmanager
@@ -43,14 +43,6 @@ def living(url: str, rules: Policy) -> Iterator[Diary]:
         yield told
     finally:
         told.close()
-
-
-def wait_for(done: Callable[[], bool], within_s: float) -> float:
-    began = time.monotonic()
-    while not done():
-        assert time.monotonic() - began < within_s, f"not done within {within_s} s"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def test_a_hanging_provider_keeps_its_own_hands_only(database_url: str) -> None:
@@ -66,15 +58,17 @@ def test_a_hanging_provider_keeps_its_own_hands_only(database_url: str) -> None:
         worker = Worker(diary.house, concurrency=HANDS)
         worker.start()
         try:
-            wait_for(lambda: hanging.waiting >= HANDS, 20)
+            until(lambda: hanging.waiting >= HANDS)
             time.sleep(0.5)
             assert hanging.waiting == HANDS, "the merchant that hangs took more than its own hands"
             diary.second_tenant(then=["paid"])
-            late = wait_for(lambda: books.all_cases(diary.house, "m_2")[0].state in CLOSED, 20)
-            assert late < LATE_BY_AT_MOST_S
+            until(
+                lambda: books.all_cases(diary.house, "m_2")[0].state in CLOSED,
+                "the neighbour, behind those that hang",
+            )
         finally:
             hanging.gone_on.set()
-            wait_for(lambda: all(c.state in CLOSED for c in diary.cases()), 60)
+            until(lambda: all(c.state in CLOSED for c in diary.cases()))
             worker.stop()
         assert set(diary.bank.sends.values()) == {1}
 
@@ -94,10 +88,11 @@ def test_a_hanging_biller_holds_up_no_other_merchants_mail(database_url: str) ->
         worker = Worker(diary.house, concurrency=HANDS)
         worker.start()
         try:
-            wait_for(lambda: hanging.waiting >= 1, 20)
+            until(lambda: hanging.waiting >= 1)
             diary.second_tenant(then=["51"])
-            late = wait_for(lambda: diary.mailbox.steps("c_21") == ["notice"], 20)
-            assert late < LATE_BY_AT_MOST_S
+            until(
+                lambda: diary.mailbox.steps("c_21") == ["notice"], "the neighbour's, behind those that hang"
+            )
         finally:
             hanging.gone_on.set()
             worker.stop()

@@ -21,6 +21,7 @@ from recoup.wire.transport import Transport
 from tests.diaries.conftest import Begin
 from tests.diaries.house_diary import VAULT, Diary, instant, policy, rungs
 from tests.fakes.telco import SECRET, Telco
+from tests.support.waiting import HANGS_S
 from tests.web.receiver import Receiver
 
 ANNA = "+4915112345678"
@@ -51,7 +52,7 @@ def app() -> Iterator[Receiver]:
         yield running
 
 
-def texts_by(diary: Diary, telco: Telco, *, patience_s: float = 5.0) -> None:
+def texts_by(diary: Diary, telco: Telco, *, patience_s: float = HANGS_S) -> None:
     """The merchant's text messages leave by this provider."""
     settings = parse_sms_url(telco.twilio_url)
     door = open_sms_door(settings, Transport(settings.origin, read_timeout_s=patience_s), SystemClock().now)

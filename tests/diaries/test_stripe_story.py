@@ -3,7 +3,6 @@
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +24,7 @@ from recoup.web.app import create_app
 from tests.fakes.stripe import FakeStripe, pending
 from tests.support import house as houses
 from tests.support.house import BEGIN, FakeClock
+from tests.support.waiting import until
 
 POLICY = """
 name = "three_tries"
@@ -58,10 +58,7 @@ def served(house: House) -> Iterator[str]:
         server = uvicorn.Server(uvicorn.Config(create_app(house), log_level="error", lifespan="on"))
         thread = threading.Thread(target=server.run, args=([door],), daemon=True)
         thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert server.started
+        until(lambda: server.started)
         try:
             yield url
         finally:

@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from tests.fakes.stripe import FakeStripe
+from tests.support.waiting import until
 
 SECRET = "whsec_of_this_test"
 
@@ -133,10 +134,7 @@ def test_automatic_delivery(fake_stripe: FakeStripe, inbox: Inbox) -> None:
     fake_stripe.listen(inbox.url, ["invoice.paid"])
     fake_stripe.post.automatic()
     fake_stripe.subscriber()
-    for _ in range(200):
-        if inbox.bodies:
-            break
-        threading.Event().wait(0.02)
+    until(lambda: inbox.bodies)
     assert inbox.types() == ["invoice.paid"]
 
 

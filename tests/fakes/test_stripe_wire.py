@@ -12,6 +12,7 @@ from stripe import StripeClient
 
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.stripe.mishaps import How
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_key_is_forgotten_after_a_day_and_then_charges_anew(fake_stripe: FakeS
 
 
 def test_a_key_still_being_worked_on_is_a_conflict(fake_stripe: FakeStripe, pay: Pay) -> None:
-    fake_stripe.mishap("delay_before", "POST /v1/payment_intents", seconds=0.6)
+    fake_stripe.mishap("delay_before", "POST /v1/payment_intents", seconds=3)
     slow = threading.Thread(target=lambda: pay("a_1"))
     slow.start()
     while not fake_stripe.requests["POST /v1/payment_intents"]:
@@ -168,6 +169,7 @@ def test_a_late_answer_times_the_client_out_but_the_charge_stands(fake_stripe: F
     hasty = fake_stripe.client(http_client=stripe.RequestsClient(timeout=0.3))
     with pytest.raises(stripe.APIConnectionError):
         pay("a_1", using=hasty)
+    until(lambda: fake_stripe.ledger)
     assert len(fake_stripe.ledger) == 1
 
 

@@ -17,6 +17,7 @@ class Peer:
         self.requests: list[bytes] = []
         self.latest: dict[socket.socket, bytes] = {}
         self.connections = 0
+        self.said = 0
         self._say = say
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -49,6 +50,7 @@ class Peer:
                 self.latest[connection] = request
                 told += 1
                 self._say(connection, told)
+                self.said += 1
         except OSError:
             return
 

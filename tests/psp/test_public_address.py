@@ -1,20 +1,16 @@
 """Where a merchant's own addresses may lead, and that the name on a certificate counts wherever we were sent."""
 
-import ssl
 from pathlib import Path
 
 import pytest
 
 from recoup.wire.public_address import NotPublic, is_public, public_address
 from recoup.wire.transport import Answer, NotOpened, Transport
-from tests.psp.test_transport import certificate, good, peer, server_tls
+from tests.psp.test_transport import good, peer
+from tests.support.certificates import certified
 
-__all__ = ["certificate", "server_tls"]
 
-
-def test_the_address_is_picked_and_the_name_still_checked(
-    server_tls: ssl.SSLContext, certificate: Path
-) -> None:
+def test_the_address_is_picked_and_the_name_still_checked(tmp_path: Path) -> None:
     """Connected to where we were sent, and nothing said there: its certificate is for another name."""
     asked: list[tuple[str, int]] = []
 
@@ -22,10 +18,10 @@ def test_the_address_is_picked_and_the_name_still_checked(
         asked.append((host, port))
         return "127.0.0.1"
 
-    with peer(good, server_tls) as running, peer(good) as plain:
-        trust = ssl.create_default_context(cafile=str(certificate))
+    tls = certified(tmp_path, "127.0.0.1")
+    with peer(good, tls.serving()) as running, peer(good) as plain:
         there = f"https://billing.example:{running.port}"
-        told = Transport(there, tls=trust, address_of=address_of).call("POST", "/", body=b"{}")
+        told = Transport(there, tls=tls.trusting(), address_of=address_of).call("POST", "/", body=b"{}")
         said = Transport(f"http://billing.example:{plain.port}", address_of=address_of).call("POST", "/")
     assert isinstance(told, NotOpened)
     assert "billing.example" in told.why

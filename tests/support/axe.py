@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from tests.support.waiting import HANGS_S
+
 VERSION = "4.14.1"
 PATH_VARIABLE = "RECOUP_TEST_AXE"
 SERIOUS = ("serious", "critical")
@@ -27,7 +29,7 @@ def source(kept: Path) -> str:
         [npm, "pack", f"axe-core@{VERSION}", "--silent"],
         cwd=kept,
         capture_output=True,
-        timeout=120,
+        timeout=HANGS_S,
         check=False,
     )
     if packed.returncode != 0:

@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.support.waiting import HANGS_S
 
 PATH_VARIABLE = "RECOUP_TEST_CHROMIUM"
 REQUIRE_VARIABLE = "RECOUP_TEST_REQUIRE_ALL"
@@ -40,6 +42,7 @@ def required() -> bool:
 def launched() -> Iterator[Browser]:
     """A running headless Chromium, closed when the block ends."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=HANGS_S * 1000)
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
         browser.close()

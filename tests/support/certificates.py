@@ -2,6 +2,7 @@
 
 import ssl
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -30,7 +31,7 @@ GOOD_UNTIL = datetime(2060, 1, 10, tzinfo=UTC)
 
 
 def certified(place: Path, name: str) -> Certified:
-    """A certificate for that host name, good until `GOOD_UNTIL`."""
+    """A certificate for that host name or IP address, good until `GOOD_UNTIL`."""
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = (
@@ -41,7 +42,7 @@ def certified(place: Path, name: str) -> Certified:
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
         .not_valid_after(GOOD_UNTIL)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_named(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -53,3 +54,10 @@ def certified(place: Path, name: str) -> Certified:
         )
     )
     return own
+
+
+def _named(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

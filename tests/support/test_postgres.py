@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psycopg
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.support.postgres import HOME_VARIABLE, OWNER_VARIABLE, URL_VARIABLE, Postgres
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,10 +84,7 @@ def test_nothing_is_left_when_the_run_ends(end: str) -> None:
     )
     assert done.stdout.startswith("/"), done.stderr
     home = Path(done.stdout.strip())
-    deadline = time.monotonic() + 20
-    while home.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not home.exists()
+    until(lambda: not home.exists())
     assert not [line for line in _running() if str(home) in line]
 
 

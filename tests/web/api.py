@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +20,7 @@ from recoup.store.keys import SCOPES, Scope
 from recoup.store.merchants import Merchant
 from recoup.web.app import create_app
 from tests.support import house as houses
+from tests.support.waiting import until
 
 PROBLEM = "application/problem+json"
 
@@ -95,10 +95,7 @@ def served(house: House) -> Iterator[int]:
         )
         thread = threading.Thread(target=server.run, args=([door],), daemon=True)
         thread.start()
-        deadline = time.monotonic() + 30
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert server.started
+        until(lambda: server.started)
         try:
             yield door.getsockname()[1]
         finally:

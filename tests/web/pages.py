@@ -3,7 +3,6 @@
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +23,7 @@ from recoup.store.merchants import Brand, Merchant
 from recoup.web import auth
 from recoup.web.app import create_app
 from tests.support import house as houses
+from tests.support.waiting import HANGS_S, until
 
 PASSWORD = "correct horse battery"
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
@@ -40,10 +40,7 @@ def served(house: House, *, at: str = "http://127.0.0.1", **tls: Any) -> Iterato
         server = uvicorn.Server(uvicorn.Config(app_of(house), log_level="error", lifespan="on", **tls))
         thread = threading.Thread(target=server.run, args=([door],), daemon=True)
         thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert server.started
+        until(lambda: server.started)
         try:
             yield url
         finally:
@@ -127,6 +124,7 @@ def browse(browser: Browser, *, width: int = 1280, dark: bool = False, scripts: 
         timezone_id="Europe/Berlin",
         locale="en-GB",
     )
+    context.set_default_timeout(HANGS_S * 1000)
     page = context.new_page()
     said: list[str] = []
     page.on(

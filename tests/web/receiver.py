@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from tests.support.waiting import HANGS_S
+
 
 class Receiver:
     """`status` is what it answers; `hold` makes it wait before it does."""
@@ -38,7 +40,7 @@ class Receiver:
                 here.paths.append(self.path)
                 here.got.append((dict(self.headers.items()), raw))
                 if here.hold is not None:
-                    here.hold.wait(20)
+                    here.hold.wait(HANGS_S)
                 self.send_response(here.status)
                 said = b"" if here.status == 204 else b"said so"
                 if said:

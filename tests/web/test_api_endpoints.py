@@ -1,7 +1,6 @@
 """Webhooks out: what is told, to whom, how it is signed, tried again, given up, taken up again; and where it may go."""
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -15,6 +14,7 @@ from recoup.psp.webhook_signature import Signer
 from recoup.store.engines import reading
 from recoup.worker.loop import Worker
 from tests.support import house as houses
+from tests.support.waiting import until
 from tests.web.api import Api, api_of, api_on, problem
 from tests.web.receiver import Receiver
 
@@ -307,10 +307,10 @@ def test_an_address_that_hangs_holds_up_no_charge(database_url: str, receiver: R
         try:
             failed = real.now() - timedelta(minutes=10)
             api.fail(1, at=failed)
-            end = time.monotonic() + 20
-            while api.get("/v1/cases/c_1").json()["state"] != "recovered":
-                assert time.monotonic() < end, api.get("/v1/cases/c_1").json()
-                time.sleep(0.1)
+            until(
+                lambda: api.get("/v1/cases/c_1").json()["state"] == "recovered",
+                lambda: api.get("/v1/cases/c_1").json(),
+            )
             assert len(receiver.got) == 1, "it hangs still"
         finally:
             receiver.hold.set()

@@ -22,6 +22,7 @@ from recoup.store.merchants import Merchant
 from recoup.store.tables import inbox
 from tests.support import house as houses
 from tests.support.house import BEGIN, view_json
+from tests.support.waiting import HANGS_S
 from tests.web.api import served
 
 
@@ -202,7 +203,7 @@ def test_one_that_cannot_be_written_loses_no_other(lite: Door, monkeypatch: pyte
     real, gate = boxes.receive_all, threading.Event()
 
     def poisoned(connection: Any, arrived: Any) -> int:
-        assert gate.wait(30)
+        assert gate.wait(HANGS_S)
         if any(a.event_id == "evt_3" for a in arrived):
             raise ValueError("cannot be written")
         return real(connection, arrived)

@@ -12,6 +12,7 @@ from recoup.store import idempotency
 from recoup.store.engines import writing
 from tests.support import house as houses
 from tests.support.house import BEGIN, view_json
+from tests.support.waiting import HANGS_S
 from tests.web.api import Api, api_on, problem
 
 NOTE = {"text": "called"}
@@ -93,14 +94,14 @@ def test_while_it_is_worked_on_the_second_waits_its_turn(api: Api, monkeypatch: 
 
     def slow(*args: object, **kw: object) -> object:
         inside.set()
-        assert go_on.wait(20)
+        assert go_on.wait(HANGS_S)
         return real(*args, **kw)  # type: ignore[arg-type]
 
     monkeypatch.setattr(operate, "note", slow)
     answers = []
     first = Thread(target=lambda: answers.append(api.post("/v1/cases/c_1/note", NOTE, once="k-1")))
     first.start()
-    assert inside.wait(20)
+    assert inside.wait(HANGS_S)
     second = api.post("/v1/cases/c_1/note", NOTE, once="k-1")
     problem(second, 409, "in_progress")
     assert second.headers["retry-after"] == "1"

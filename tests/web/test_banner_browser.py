@@ -14,6 +14,7 @@ from recoup.store.merchants import Merchant
 from recoup.web.banner_script import snippet
 from tests.support import axe
 from tests.support import house as houses
+from tests.support.waiting import until
 from tests.web import pages
 from tests.web.banner_place import BLOCKED, LIMITED, Product, moved_to, owing, product, running
 from tests.web.test_pages_browser import keep, quiet
@@ -85,11 +86,7 @@ def refused(browser: Browser, address: str, *, unreachable: bool = False) -> Non
     page.on("requestfailed", lambda r: ends.append(r.url))
     page.on("response", lambda r: ends.append(r.url))
     page.goto(address)
-    for _ in range(200):
-        if any("/banner/state/" in url for url in ends):
-            break
-        page.wait_for_timeout(50)
-    assert any("/banner/state/" in url for url in ends)
+    until(lambda: any("/banner/state/" in url for url in ends), pause=page.wait_for_timeout)
     page.evaluate("() => new Promise(done => setTimeout(done, 50))")
     assert page.locator("recoup-banner").count() == 0
     page.click("text=Your projects")

@@ -20,6 +20,7 @@ from recoup.store.engines import reading
 from recoup.store.merchants import Merchant
 from recoup.web import auth
 from tests.support import house as houses
+from tests.support.waiting import HANGS_S
 from tests.web import pages
 
 pytestmark = pytest.mark.browser
@@ -199,7 +200,7 @@ def test_two_tabs_and_a_double_click_are_one_charge(
 
     def slow(request: port.ChargeRequest) -> Any:
         arrived.set()
-        assert gate.wait(30)
+        assert gate.wait(HANGS_S)
         return real(request)
 
     monkeypatch.setattr(gateway, "charge", slow)
@@ -210,13 +211,13 @@ def test_two_tabs_and_a_double_click_are_one_charge(
         "form:has([name=how][value=same]) button"  # the page test moves it, and may show another card first
     )
     one.locator(same).dblclick(no_wait_after=True)
-    assert arrived.wait(20)
+    assert arrived.wait(HANGS_S)
     two.click(same)
     expect(two.locator("h1")).to_have_text("Your payment is already on its way")
     keep(two, "pay-on-its-way")
     gate.set()
-    expect(one.locator("h1")).to_contain_text("is paid", timeout=15_000)
-    expect(two.locator("h1")).to_contain_text("is paid", timeout=15_000)
+    expect(one.locator("h1")).to_contain_text("is paid")
+    expect(two.locator("h1")).to_contain_text("is paid")
     ledger = [c for c in houses.bank_of(town.house, town.merchant).ledger() if c.debt_id == "in_221"]
     assert len(ledger) == 1
     assert quiet(one) + quiet(two) == []

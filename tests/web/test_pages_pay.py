@@ -20,6 +20,7 @@ from recoup.store import customers, overview
 from recoup.store.engines import reading
 from recoup.store.merchants import Merchant
 from tests.support import house as houses
+from tests.support.waiting import HANGS_S
 from tests.web import pages
 
 WORKS = {"number": "4242 4242 4242 4242", "expires": "04/30", "cvc": "123"}
@@ -175,13 +176,13 @@ def test_pressing_twice_or_in_two_tabs_is_one_charge(debt: Open) -> None:
 
     def slow(request: port.ChargeRequest) -> port.ChargeAnswer:
         arrived.set()
-        assert gate.wait(20)
+        assert gate.wait(HANGS_S)
         return real(request)
 
     gateway.charge = slow  # type: ignore[method-assign]
     first = threading.Thread(target=lambda: debt.post(how="new", **WORKS))
     first.start()
-    assert arrived.wait(20)
+    assert arrived.wait(HANGS_S)
     with pages.client_of(debt.house) as tab:
         second = tab.post(debt.path, data={"how": "new", **WORKS})
         assert second.status_code == 303
@@ -190,7 +191,7 @@ def test_pressing_twice_or_in_two_tabs_is_one_charge(debt: Open) -> None:
         assert shown.headers["refresh"] == "4"
         assert 'value="new"' not in shown.text
         gate.set()
-        first.join(20)
+        first.join()
         assert "is paid" in tab.get(debt.path).text
     assert (debt.charges, debt.collected) == (1, 4900)
 
@@ -207,7 +208,7 @@ def test_ten_at_once_make_one_charge(debt: Open) -> None:
     for t in threads:
         t.start()
     for t in threads:
-        t.join(30)
+        t.join()
     for c in clients:
         c.__exit__(None, None, None)
     assert debt.collected == 4900

@@ -14,6 +14,7 @@ from recoup.channels.esp.settings import PROVIDERS, parse_api_url
 from recoup.channels.mime import mark_of
 from recoup.channels.port import Mail, MailResult, NotSent, Refused, Sent, Unclear
 from tests.fakes.mail_providers import Account, Fault, provider
+from tests.support.waiting import HANGS_S, until
 
 NOW = datetime(2026, 3, 2, 9, 0, 5, tzinfo=UTC)
 
@@ -24,7 +25,7 @@ def account(request: pytest.FixtureRequest) -> Iterator[Account]:
         yield built
 
 
-def door(account: Account, *, patience: float = 5.0) -> ApiDoor:
+def door(account: Account, *, patience: float = HANGS_S) -> ApiDoor:
     own = parse_api_url(account.url())
     return ApiDoor(own, provider_of(own.provider), lambda: NOW, read_timeout_s=patience)
 
@@ -37,7 +38,7 @@ def mail(n: int = 1, to: str = "anna@customer.example", **more: object) -> Mail:
     )  # fmt: skip
 
 
-def send(account: Account, *mails: Mail, patience: float = 5.0) -> list[MailResult]:
+def send(account: Account, *mails: Mail, patience: float = HANGS_S) -> list[MailResult]:
     return list(door(account, patience=patience).send_batch(mails))
 
 
@@ -66,8 +67,9 @@ def test_letters_leave_one_by_one_when_asked_for(account: Account) -> None:
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.SLOW, Fault.GATEWAY])
 def test_a_lost_answer_is_unclear_and_never_called_unsent(account: Account, fault: Fault) -> None:
     account.faults.append(fault)
-    (result,) = send(account, mail(), patience=0.3)
+    (result,) = send(account, mail(), patience=0.3 if fault is Fault.SLOW else HANGS_S)
     assert isinstance(result, Unclear)
+    until(lambda: account.letters)
     assert len(account.letters) == 1
 
 
