@@ -133,11 +133,12 @@ def best_message(outlook: Outlook, first: datetime, *, sent: int, left: int, val
     # Later messages need their days too.
     last = max(start, outlook.ends - DAY_HOURS * (1 + 2 * (left - 1)))
     best, best_worth, risked = None, 0.0, 0.0
+    never_paid = outlook.open_at(outlook.ends)
     for at in _instants(outlook, start, last):
         unpaid = outlook.open_at(at)
         if unpaid <= 0:
             continue
-        cured = 1.0 - outlook.open_at(outlook.ends) / unpaid
+        cured = 1.0 - never_paid / unpaid
         answered = rate * (1.0 - exp(-max(0.0, outlook.ends - at) / replies.hours))
         gain = answered * (1.0 - cured)
         leaves = replies.leaves(outlook.worn + replies.refusal * outlook.tries_before(at), 1.0)

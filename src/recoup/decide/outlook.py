@@ -246,7 +246,8 @@ def _open(hours: HoursOfDay, hour: int) -> bool:
     return first >= hours.start or last < hours.end
 
 
-def _best_hour(likely: Sequence[float], allowed: Sequence[int]) -> int:
+@lru_cache(maxsize=200)
+def _best_hour(likely: tuple[float, ...], allowed: tuple[int, ...]) -> int:
     """The local hour with the best chances; of equal ones the first from eight o'clock on."""
     top = max(likely[h] for h in allowed)
     good = [h for h in allowed if likely[h] >= top - 1e-9]

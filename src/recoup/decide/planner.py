@@ -2,6 +2,7 @@
 
 from bisect import bisect_right, insort
 from functools import lru_cache
+from itertools import accumulate
 from operator import mul
 from typing import NamedTuple
 
@@ -58,11 +59,11 @@ def plan(chart: Chart, e: Evidence, candidates: tuple[When, ...], wish: Wish) ->
         if not draft.move_about(first):
             break
     chosen = sorted(draft.chosen)
-    chances = _Draft(chart, e, candidates, wish).chances(chosen)
+    chances = draft.chances(chosen)
     made = len(e.refusals) - 1
     if chosen and made + len(chosen) >= EVEN_FROM and made + wish.left <= SHORT:
         even = _even(candidates, e.refusals[-1].when.elapsed, len(chosen))
-        spread = _Draft(chart, e, candidates, wish).chances(even)
+        spread = draft.chances(even)
         if sum(spread) >= CLEARLY * sum(chances):
             chosen, chances = even, spread
     return Plan(tuple(chosen), chances, alone)
@@ -83,31 +84,39 @@ class _Draft:
     def __init__(self, chart: Chart, e: Evidence, candidates: tuple[When, ...], wish: Wish) -> None:
         model = chart.model
         self.chart, self.wish = chart, wish
-        self.weights = list(believed(chart, e))
+        self.begun = believed(chart, e)
         self.columns = [chart.column(when) for when in candidates]
         self.elapsed = [when.elapsed for when in candidates]
         tried = tiring(e.refusals)
         self.tried = len(e.refusals)
         self.tires_issuers = bool(tiring(e.refusals[-1:]))
         self.at_once, self.fatigue = model.at_once, model.fatigue
-        self.lately = [lately(at, tried) for at in self.elapsed]
-        self.vigour = [
-            model.hours[when.hour] * vigour_after(refused, self.fatigue)
-            for when, refused in zip(candidates, self.lately, strict=True)
-        ]
-        """What fatigue and the hour leave of a chance at each candidate."""
+        self.hours = [model.hours[when.hour] for when in candidates]
+        self.tired = [vigour_after(n, self.fatigue) for n in range(self.tried + wish.left + 1)]
+        """What so many refusals lately leave of every chance."""
+        self.lately_begun = [lately(at, tried) for at in self.elapsed]
         now = self.elapsed[0]
         self.waits = [1.0 - wish.impatience * (at - now) / 24 for at in self.elapsed]
-        self.chosen: dict[int, float] = {}
-        """Candidate -> the vigour it was counted with."""
-        self.order: list[int] = []
-        """The tries so far in order of time."""
-        self.shares: dict[int, float] = {}
-        """Candidate -> the chance it added when it was taken."""
         self.alone: tuple[float, ...] = ()
         """The chance of each candidate as the only try, once judged."""
         self.most: list[float] = []
         """What each candidate can add to any plan, at most."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """No try is planned."""
+        self.weights = list(self.begun)
+        self.lately = list(self.lately_begun)
+        self.vigour = [hour * self.tired[n] for hour, n in zip(self.hours, self.lately, strict=True)]
+        """What fatigue and the hour leave of a chance at each candidate."""
+        self.chosen: dict[int, float] = {}
+        """Candidate -> the vigour it was counted with."""
+        self.order: list[int] = []
+        """The tries so far in order of time."""
+        self.best_alone: list[float] = []
+        """For each of them, the best chance as the only try that it or one before it has."""
+        self.shares: dict[int, float] = {}
+        """Candidate -> the chance it added when it was taken."""
         self.gains = [0.0] * len(self.columns)
         """What `gain` said last."""
         self._judge()
@@ -141,7 +150,7 @@ class _Draft:
         if self.tires_issuers:
             found -= self.tires(i, later)
         # It would collect before the next try of the plan what that would collect too.
-        beyond = self.alone[i] - max([self.alone[j] for j in self.order[:after] if j != i], default=0.0)
+        beyond = self.alone[i] - (self.best_alone[after - 1] if after else 0.0)
         if beyond > 0:
             found += beyond * self.wish.impatience * (self.elapsed[later[0]] - self.elapsed[i]) / 24
         return found
@@ -165,6 +174,7 @@ class _Draft:
             self.weights[k] *= 1.0 - chance * vigour
         self.chosen[i] = vigour
         insort(self.order, i)
+        self._rank()
         self._tire(i, 1)
         self._judge()
 
@@ -172,6 +182,7 @@ class _Draft:
         """Takes candidate `i` out of the plan again. The issuer's judgement keeps no order: the last one is undone."""
         vigour = self.chosen.pop(i)
         self.order.remove(i)
+        self._rank()
         del self.shares[i]
         self.columns[i].forget(self.weights, self.at_once * vigour)
         self.judged = self.chart.judged(self.tried + len(self.chosen))
@@ -179,6 +190,10 @@ class _Draft:
             self.weights[k] /= 1.0 - chance * vigour
         self._tire(i, -1)
         self._judge()
+
+    def _rank(self) -> None:
+        if self.alone:
+            self.best_alone = list(accumulate([self.alone[j] for j in self.order], max))
 
     def _tire(self, i: int, by: int) -> None:
         """Counts one refusal more or less for what comes in the 7 days after candidate `i`."""
@@ -188,14 +203,18 @@ class _Draft:
         for j in range(i + 1, len(self.elapsed)):
             if self.elapsed[j] >= until:
                 break
-            before = self.lately[j]
-            self.lately[j] = after = before + by
-            self.vigour[j] *= vigour_after(after, self.fatigue) / vigour_after(before, self.fatigue)
+            self.lately[j] += by
+            self.vigour[j] = self.hours[j] * self.tired[self.lately[j]]
 
     def pick(self) -> None:
         """Tries picked one after the other by what each adds beyond its price. Gains only fall, so that old ones are
         upper bounds and most candidates need no second look."""
         bounds = list(self.most)
+        first = max(range(len(bounds)), key=lambda i: self.alone[i] * self.waits[i])
+        if self.alone[first] * self.waits[first] <= self.wish.price:
+            return
+        self.take(first)
+        bounds[first] = -1.0
         while len(self.chosen) < self.wish.left:
             best, best_gain = -1, self.wish.price
             for i in sorted(range(len(bounds)), key=bounds.__getitem__, reverse=True):
@@ -226,6 +245,7 @@ class _Draft:
 
     def chances(self, chosen: list[int]) -> tuple[float, ...]:
         """The chance of each try of a plan, all before it having failed."""
+        self._begin()
         found = list[float]()
         for i in chosen:
             found.append(self.gain(i))
