@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 
-from recoup.decide.chart import ATOMS, CURED_BY_TIME, Chart, Evidence, Refused, When
+from recoup.decide.chart import ATOMS, CURED_BY_TIME, Chart, Evidence, Refused, When, square
 from recoup.decide.memory import remember
 from recoup.decide.model import PHASES, Cycle
 
@@ -69,7 +69,7 @@ def refuse(chart: Chart, weights: list[float], when: When, vigour: float, nth: i
 
 def chance_of(chart: Chart, weights: list[float], when: When, vigour: float, nth: int) -> float:
     """The chance that the `nth` try, at `when`, clears."""
-    surely = chart.model.at_once * chart.column(when).of(weights)
+    surely = chart.model.at_once * chart.column(when).of(weights, square(weights))
     judged = sum(c * weights[i] for i, c in enumerate(chart.judged(nth), chart.risk))
     return vigour * (surely + judged)
 

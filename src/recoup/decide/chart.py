@@ -1,10 +1,9 @@
 """A model laid out for arithmetic: all the ways things may stand, in one fixed order, and which of them clear when."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
-from math import floor
-from operator import itemgetter, mul
+from math import dist, floor, hypot
 from typing import NamedTuple
 
 from recoup.decide.model import CAUSES, CYCLE_DAYS, CYCLES, PHASES, Cycle, Model
@@ -50,21 +49,25 @@ class Evidence(NamedTuple):
 
 
 class Column:
-    """The scenarios in which a charge clears: `sure` ones, and `partly` ones with the chance that it does."""
+    """The scenarios in which a charge clears, of `count`: `sure` ones, and `partly` ones with the chance that it does."""
 
-    __slots__ = ("_pick_partly", "_pick_sure", "chances", "partly", "sure")
+    __slots__ = ("_all", "_square", "chances", "partly", "sure")
 
-    def __init__(self, sure: Sequence[int], partly: Sequence[tuple[int, float]]) -> None:
+    def __init__(self, count: int, sure: Sequence[int], partly: Sequence[tuple[int, float]]) -> None:
         self.sure = tuple(sure)
         self.partly = tuple(i for i, _ in partly)
         self.chances = tuple(c for _, c in partly)
-        self._pick_sure = _picker(self.sure)
-        self._pick_partly = _picker(self.partly)
+        clears = dict.fromkeys(sure, 1.0) | dict(partly)
+        self._all = tuple([clears.get(i, 0.0) for i in range(count)])
+        self._square = square(self._all)
 
-    def of(self, weights: Sequence[float]) -> float:
-        """The weight of what clears."""
-        partly: float = sum(map(mul, self.chances, self._pick_partly(weights)))
-        return sum(self._pick_sure(weights)) + partly
+    def of(self, weights: Sequence[float], weights_square: float) -> float:
+        """The weight of what clears; `weights_square` is their `square`.
+
+        A scalar product by the law of cosines: the distance of two points is what Python has always worked out in C.
+        """
+        found: float = (self._square + weights_square - dist(self._all, weights) ** 2) / 2
+        return found if found > 0.0 else 0.0
 
     def refuse(self, weights: list[float], vigour: float) -> None:
         """Counts a refusal: `vigour` is the chance that a charge clears which nothing stands against."""
@@ -92,11 +95,9 @@ class Column:
         return found
 
 
-def _picker(at: tuple[int, ...]) -> Callable[[Sequence[float]], tuple[float, ...]]:
-    """The values at those places, as fast as Python can fetch them."""
-    if len(at) > 1:
-        return itemgetter(*at)
-    return lambda weights: tuple(weights[i] for i in at)
+def square(numbers: Sequence[float]) -> float:
+    """The sum of the squares."""
+    return hypot(*numbers) ** 2
 
 
 class Chart:
@@ -121,6 +122,7 @@ class Chart:
         self._clears: dict[tuple[Cycle, int, int], tuple[int, tuple[float, ...]]] = {}
         self._pay_columns: dict[tuple[int, int], Column] = {}
         self._columns: dict[When, Column] = {}
+        self._judged: dict[int, tuple[float, ...]] = {}
         self._priors: dict[tuple[str, str, str], tuple[float, ...]] = {}
         self.fitness: dict[PastDebt, tuple[float, ...]] = {}
         """How well each pay day explains an earlier debt, once worked out (see `memory`)."""
@@ -173,7 +175,9 @@ class Chart:
             for i, (days, _) in enumerate(m.limit_days, self.limit):
                 if when.day >= 1 if days == 0 else when.elapsed >= days * DAY_HOURS:
                     sure.append(i)
-            found = self._columns[when] = Column(sure, list(zip(pay.partly, pay.chances, strict=True)))
+            found = self._columns[when] = Column(
+                self.never + 1, sure, list(zip(pay.partly, pay.chances, strict=True))
+            )
         return found
 
     def pay_column(self, day: int, hour: int) -> Column:
@@ -188,7 +192,7 @@ class Chart:
                         sure.append(p * ATOMS + atom)
                     elif chance > 0.0:
                         partly.append((p * ATOMS + atom, chance))
-            found = self._pay_columns[day, hour] = Column(sure, partly)
+            found = self._pay_columns[day, hour] = Column(self.never + 1, sure, partly)
         return found
 
     def clears(self, cycle: Cycle, days: int, hour: int) -> tuple[int, tuple[float, ...]]:
@@ -215,10 +219,13 @@ class Chart:
             found.append(1.0 if lag <= low else 0.0 if lag >= high else (high - lag) / (high - low))
         return period, tuple(found)
 
-    def judged(self, nth: int) -> list[float]:
+    def judged(self, nth: int) -> tuple[float, ...]:
         """The chances of the `nth` try where the issuer judges, by scenario."""
-        decay = self.model.risk_decay**nth
-        return [p * decay for p, _ in self.model.risk_levels]
+        found = self._judged.get(nth)
+        if found is None:
+            decay = self.model.risk_decay**nth
+            found = self._judged[nth] = tuple([p * decay for p, _ in self.model.risk_levels])
+        return found
 
     def by_cause(self, weights: Sequence[float], causes: dict[str, float]) -> dict[str, float]:
         """The weights summed up; what time does not cure is split as in `causes`, the first refusal's shares."""

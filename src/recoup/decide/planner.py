@@ -2,12 +2,12 @@
 
 from bisect import bisect_right, insort
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import mul
 from typing import NamedTuple
 
 from recoup.decide.belief import LATELY_HOURS, believed, lately, tiring, vigour_after
-from recoup.decide.chart import Chart, Evidence, When
+from recoup.decide.chart import Chart, Evidence, When, square
 
 ROUNDS = 3
 """How often a short plan is gone over again, each try against the instants around it."""
@@ -130,12 +130,14 @@ class _Draft:
 
     def _judge(self) -> None:
         chart = self.chart
+        self.point = tuple(self.weights)
+        self.square = square(self.point)
         self.judged = chart.judged(self.tried + len(self.chosen))
         self.by_judgement: float = sum(map(mul, self.judged, self.weights[chart.risk : chart.never]))
 
     def gain(self, i: int) -> float:
         """The chance that candidate `i` clears where the tries so far did not."""
-        surely = self.at_once * self.columns[i].of(self.weights)
+        surely = self.at_once * self.columns[i].of(self.point, self.square)
         self.gains[i] = found = self.vigour[i] * (surely + self.by_judgement)
         return found
 
@@ -246,8 +248,8 @@ class _Draft:
     def chances(self, chosen: list[int]) -> tuple[float, ...]:
         """The chance of each try of a plan, all before it having failed."""
         self._begin()
-        found = list[float]()
-        for i in chosen:
+        found = [self.gain(i) for i in chosen[:1]]
+        for before, i in pairwise(chosen):
+            self.take(before)
             found.append(self.gain(i))
-            self.take(i)
         return tuple(found)
