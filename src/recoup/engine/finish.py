@@ -19,6 +19,8 @@ from recoup.store.cases import Change
 from recoup.store.merchants import Merchant
 
 TOLD = frozenset({"sent", "delivered", "opened", "clicked"})
+RECEIPT = "recovered"
+TAKEN_BACK = "the case is closed or held"
 
 
 def finish(
@@ -50,11 +52,12 @@ def finish(
                 out.extend(_closing(change, policy, now))
         elif case.plan is None and case.next_action_at is not None and case.next_action_at <= now:
             plan(change, policy, now, around.get(case.id, NOTHING_AROUND))
+        _take_back(change, now)
     cases.save(tx, changes)
     notices.tell(house, tx, merchant.id, changes, now)
     boxes.put(tx, out)
     quiet = [c.case.id for c in changes if _quiet(c.case) and c.case.messages]
-    boxes.withdraw(tx, merchant.id, quiet, now, "the case is closed or held")
+    boxes.withdraw(tx, merchant.id, quiet, now, TAKEN_BACK)
 
 
 def _refund_task(change: Change, now: datetime) -> None:
@@ -71,16 +74,26 @@ def _quiet(case: Case) -> bool:
     return case.hold is not None or (case.state in CLOSED and case.state is not State.LOST)
 
 
+def _take_back(change: Change, now: datetime) -> None:
+    """What waits and may not leave any more is withdrawn in the case's own life too, with the outbox."""
+    if _quiet(change.case):
+        for message in change.case.messages:
+            if message.status == "queued" and message.step != RECEIPT and message.id is not None:
+                change.add(
+                    f.MessageMoved(
+                        at=now, actor=ENGINE, message_id=message.id, status="withdrawn", why=TAKEN_BACK
+                    )
+                )
+
+
 def _closing(change: Change, policy: Policy, now: datetime) -> list[boxes.OutItem]:
     """What a case that has just closed still needs: a receipt where the customer knew, the ending at the biller, a win-back."""
     case, items = change.case, []
     if case.state is State.RECOVERED and _was_told(case):
-        once = f"{case.id}:recovered"
+        once = f"{case.id}:{RECEIPT}"
         if all(m.id != once for m in case.messages):
-            change.add(
-                f.MessageQueued(at=now, actor=ENGINE, message_id=once, step="recovered", channel="email")
-            )
-            items.append(message_item(case, once, "recovered", "email", now))
+            change.add(f.MessageQueued(at=now, actor=ENGINE, message_id=once, step=RECEIPT, channel="email"))
+            items.append(message_item(case, once, RECEIPT, "email", now))
     items += winback.on_closing(change, policy.for_case(case.view(now)), now)
     return [*items, *endings.on_closing(change, now)]
 

@@ -42,6 +42,8 @@ class Verdict(msgspec.Struct, frozen=True):
     say: str
     why: str = ""
     at: datetime | None = None
+    due: port.DebtState | None = None
+    """What the biller says is due, where our books say something else."""
 
 
 SEND = Verdict("send")
@@ -216,9 +218,10 @@ def still_due(gateway: port.Gateway, case: Case, now: datetime, *, over: bool = 
                 "wait",
                 "another amount is due by now; the case is brought up to date first",
                 now + ANSWER_SOON,
+                debt,
             )
         case port.DebtState(status=status):
-            return Verdict("withdraw", f"the biller says the debt is {status}")
+            return Verdict("withdraw", f"the biller says the debt is {status}", due=debt)
         case port.NotSent(why=why) | port.Unknown(why=why):
             return Verdict(
                 "wait", f"the biller could not be asked whether it is still due: {why}", now + ASK_AGAIN

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from recoup.decide.intake import paid_fact
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED
+from recoup.domain.case import CLOSED, IDLE
 from recoup.domain.decision import Decision
 from recoup.domain.fold import RECONCILE_AFTER
 from recoup.engine.act import Work
@@ -179,6 +179,20 @@ def settle(change: Change, status: str, now: datetime) -> None:
         change.add(f.PaidElsewhere(at=now, actor="provider", by="elsewhere"))
     else:
         change.add(f.Voided(at=now, actor="provider", because=f"the biller says the debt is {status}"))
+
+
+def bring_up_to_date(house: House, merchant: Merchant, case_id: str, debt: port.DebtState) -> None:
+    """Takes in what the biller says is due, where it was asked for another reason than a charge."""
+    now = merchant.now(house.clock.now())
+    with writing(house.db) as tx:
+        change = cases.change(cases.one(tx, merchant.id, case_id, lock=True))
+        if change.case.state not in IDLE:
+            return  # an answer is on its way, and the biller is asked again
+        if debt.status == "open":
+            _amount(change, debt, now)
+        else:
+            settle(change, debt.status, now)
+        finish(house, tx, merchant, [c for c in (change,) if c.facts], now)
 
 
 def _amount(change: Change, debt: port.DebtState, now: datetime) -> None:

@@ -22,6 +22,7 @@ from recoup.engine.ids import draw
 from recoup.engine.planning import ENGINE
 from recoup.engine.reach import Way
 from recoup.engine.recheck import ANSWER_SOON, RECEIPT, Verdict, may_leave, still_due
+from recoup.engine.record import bring_up_to_date
 from recoup.engine.together import TOLD, companions
 from recoup.store import boxes, cases, customers, heartbeat, stopped
 from recoup.store import wordings as own_words
@@ -195,6 +196,8 @@ def _message(
         together = [pair for pair in together if still_due(gateway, pair[1], now).say == "send"]
     if verdict.say != "send" or first.reader is None:
         _not_now(house, merchant, item, first.case, verdict)
+        if verdict.due is not None:
+            bring_up_to_date(house, merchant, first.case.id, verdict.due)
         return None
     others = [case for _, case in together]
     asked = Asked(item=item, case=first.case, others=others, reader=first.reader, wordings=wordings, now=now)
@@ -244,6 +247,9 @@ def _not_now(house: House, merchant: Merchant, item: OutItem, case: Case, verdic
     # One transaction: a crash must not withdraw the message and find nobody else.
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
+        _lock(tx, merchant, item)
+        if not boxes.waits(tx, item):
+            return
         boxes.done(tx, item, now, status="withdrawn", why=verdict.why)
         _moved(house, tx, merchant, item, "withdrawn", verdict.why, now)
         if verdict.say == "nobody":
@@ -273,6 +279,7 @@ def _refused(house: House, merchant: Merchant, leaving: Leaving, refusal: mail.R
     now, item = merchant.now(house.clock.now()), leaving.item
     why = f"{leaving.door} refused it: {refusal.text}"
     with writing(house.db) as tx:
+        _lock(tx, merchant, item)
         if refusal.about == "recipient":
             _stop(house, tx, merchant, leaving, refusal, now)
         if (
@@ -306,6 +313,7 @@ def _put_out(house: House, merchant: Merchant, leaving: Leaving) -> None:
     item = leaving.item
     why = f"a digest of {len(leaving.told) + 1} open payments" if leaving.told else None
     with writing(house.db) as tx:
+        _lock(tx, merchant, item, *leaving.told)
         # A copy keeps saying for whom it is, and a message why it went by another channel.
         said = item.why if item.kind == "copy" or reach.notes_of(item).not_by else why
         boxes.done(
@@ -345,8 +353,16 @@ def _put_down(house: House, merchant: Merchant, item: OutItem, *, status: str, w
     """Writes down what became of a message, in the outbox and in the case's life, in one transaction."""
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
-        boxes.done(tx, item, now, status=status, why=why)
-        _moved(house, tx, merchant, item, status, why or "", now)
+        _lock(tx, merchant, item)
+        if boxes.waits(tx, item):
+            boxes.done(tx, item, now, status=status, why=why)
+            _moved(house, tx, merchant, item, status, why or "", now)
+
+
+def _lock(tx: Connection, merchant: Merchant, *items: OutItem) -> None:
+    """Locks the cases of letters before the letters, as everybody does: two that took them crosswise would wait for each
+    other, and the one that gives way might have sent a letter and not written it down."""
+    cases.load(tx, merchant.id, [item.case_id for item in items], lock=True)
 
 
 def _moved(

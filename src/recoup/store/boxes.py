@@ -140,10 +140,7 @@ def told_elsewhere(connection: Connection, item: OutItem, now: datetime, *, work
     free = sa.or_(outbox.c.claimed_by.is_(None), outbox.c.claimed_by == worker)
     moved = connection.execute(
         outbox.update()
-        .where(
-            outbox.c.merchant_id == item.merchant_id, outbox.c.once_key == item.once_key,
-            outbox.c.status == "queued", free,
-        )
+        .where(_is(item), outbox.c.status == "queued", free)
         .values(status="withdrawn", why=why, next_try_at=None, done_at=now, claimed_by=None)
     )  # fmt: skip
     return moved.rowcount == 1
@@ -172,9 +169,20 @@ def waiting_for(
 def again(
     connection: Connection, item: OutItem, at: datetime, *, why: str, counts: bool = True, **changed: str
 ) -> None:
-    """Puts an item back until `at`; shown with its reason. `changed`: its `channel` or `body`."""
+    """Puts an item back until `at`; shown with its reason. `changed`: its `channel` or `body`. One that was withdrawn
+    meanwhile stays so."""
     tries = item.tries + (1 if counts else 0)
-    _move(connection, item, why=why, next_try_at=at, claimed_by=None, tries=tries, **changed)
+    connection.execute(
+        outbox.update()
+        .where(_is(item), outbox.c.status == "queued")
+        .values(why=why, next_try_at=at, claimed_by=None, tries=tries, **changed)
+    )
+
+
+def waits(connection: Connection, item: OutItem) -> bool:
+    """Locks an item and says whether it is still to be carried out."""
+    query = sa.select(outbox.c.status).where(_is(item)).with_for_update()
+    return bool(connection.execute(query).scalar() == "queued")
 
 
 def note(connection: Connection, item: OutItem, body: str) -> None:
@@ -193,11 +201,11 @@ def by_another_way(
 
 
 def _move(connection: Connection, item: OutItem, **values: object) -> None:
-    connection.execute(
-        outbox.update()
-        .where(outbox.c.merchant_id == item.merchant_id, outbox.c.once_key == item.once_key)
-        .values(**values)
-    )
+    connection.execute(outbox.update().where(_is(item)).values(**values))
+
+
+def _is(item: OutItem) -> sa.ColumnElement[bool]:
+    return sa.and_(outbox.c.merchant_id == item.merchant_id, outbox.c.once_key == item.once_key)
 
 
 def withdraw(
