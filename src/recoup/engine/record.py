@@ -12,6 +12,7 @@ from recoup.domain import facts as f
 from recoup.domain.case import CLOSED, IDLE
 from recoup.domain.decision import Decision
 from recoup.domain.fold import RECONCILE_AFTER
+from recoup.domain.plain import plain
 from recoup.engine.act import Work
 from recoup.engine.charge import Answer, ClosedMeanwhile, PaidButVoid
 from recoup.engine.finish import finish
@@ -86,7 +87,9 @@ def _breaker(tx: Connection, merchant: Merchant, answers: Sequence[Answer], real
         return merchants.rest_for(0, draw())
     wished = timedelta(seconds=max((a.retry_after_s or 0 for a in outages), default=0))
     rest = max(merchants.rest_for(merchant.trouble, draw()), wished)
-    merchants.rest(tx, merchant.id, until=real + rest, trouble=merchant.trouble + 1, says=outages[-1].why)
+    merchants.rest(
+        tx, merchant.id, until=real + rest, trouble=merchant.trouble + 1, says=plain(outages[-1].why) or ""
+    )
     log.warning(
         "provider account rests",
         merchant=merchant.id,
@@ -113,7 +116,7 @@ def _attempt(change: Change, attempt_id: str, answer: Answer, now: datetime, ret
     match answer:
         case port.Paid(ref=ref):
             tried = next(a for a in change.case.attempts if a.id == attempt_id)
-            change.add(paid_fact(change.case, tried, ref=ref, now=now, actor=ENGINE))
+            change.add(paid_fact(change.case, tried, ref=plain(ref), now=now, actor=ENGINE))
         case ClosedMeanwhile(status=status):
             _unknown(
                 change, attempt_id, "the debt was closed meanwhile; the attempt is still asked about", now
@@ -121,16 +124,16 @@ def _attempt(change: Change, attempt_id: str, answer: Answer, now: datetime, ret
             settle(change, status, now)
         case PaidButVoid(ref=ref):
             settle(change, "void", now)
-            change.add(f.AttemptPaid(at=now, actor=ENGINE, attempt_id=attempt_id, ref=ref))
+            change.add(f.AttemptPaid(at=now, actor=ENGINE, attempt_id=attempt_id, ref=plain(ref)))
         case port.Declined():
             change.add(
                 f.AttemptDeclined(
-                    at=now, actor=ENGINE, attempt_id=attempt_id, ref=answer.ref, code=answer.code,
-                    network_code=answer.network_code, advice_code=answer.advice_code, message=answer.message,
+                    at=now, actor=ENGINE, attempt_id=attempt_id, ref=plain(answer.ref), code=plain(answer.code),
+                    network_code=plain(answer.network_code), advice_code=plain(answer.advice_code), message=answer.message,
                 )
             )  # fmt: skip
         case port.Pending(ref=ref):
-            change.add(f.AttemptPending(at=now, actor=ENGINE, attempt_id=attempt_id, ref=ref))
+            change.add(f.AttemptPending(at=now, actor=ENGINE, attempt_id=attempt_id, ref=plain(ref)))
         case port.Unknown(why=why):
             _unknown(change, attempt_id, why, now)
         case port.NeverReceived():

@@ -14,6 +14,7 @@ from recoup.channels.replies import takes_no_mail
 from recoup.channels.words import NotToBeSaid, Wording
 from recoup.domain import facts as f
 from recoup.domain.case import Case
+from recoup.domain.plain import plain
 from recoup.domain.policy import CHANNELS
 from recoup.engine import endings, expiring, notices, reach, recipients, sms_news, winback
 from recoup.engine.compose import Asked, compose, door_of
@@ -76,13 +77,23 @@ def speak(house: House, merchant: Merchant, *, limit: int = 100) -> int:
         live = [w for w in heartbeat.live(tx, real) if w != house.worker_id]
         items = boxes.take(tx, merchant.id, now, worker=house.worker_id, live=live, limit=limit)
     for item in items:
+        if item.kind not in boxes.MESSAGES:
+            _carry_out(house, merchant, item)
+    for channel, mine in _by_channel(house, merchant, [i for i in items if i.kind in boxes.MESSAGES]).items():
+        _send(house, merchant, channel, mine)
+    return len(items)
+
+
+def _carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
+    """An ending, or a notice of a card that expires; one that meets a fault of ours waits, and stops no other."""
+    try:
         if item.kind == "ending":
             endings.carry_out(house, merchant, item)
         if item.kind == expiring.KIND:
             expiring.carry_out(house, merchant, item)
-    for channel, mine in _by_channel(house, merchant, [i for i in items if i.kind in boxes.MESSAGES]).items():
-        _send(house, merchant, channel, mine)
-    return len(items)
+    except Exception as fault:
+        log.exception("outbox item set aside", item=item.once_key, fault=type(fault).__name__)
+        _put_back(house, merchant, item, f"a fault in the house ({type(fault).__name__})", _spread())
 
 
 def _fact(house: House, tx: Connection, merchant: Merchant, case_id: str, fact: f.Fact) -> None:
@@ -303,7 +314,7 @@ def _stop(
     gone = refusal.suppressed or refusal.code == 0 or takes_no_mail(refusal.text)
     if leaving.channel == reach.EMAIL and gone:
         address = house.links.address_digest(leaving.reader.email or "")
-        said = f"{leaving.door} refused it ({refusal.text})"[:300]
+        said = plain(f"{leaving.door} refused it ({refusal.text})", 300) or ""
         stopped.stop(tx, merchant.id, address, now, why=said)
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recoup.domain.instants import to_micros
+from recoup.domain.plain import plain
 from recoup.store import bulk
 from recoup.store.among import of_merchant
 from recoup.store.tables import inbox, mails, outbox
@@ -48,6 +49,8 @@ class InItem(msgspec.Struct, frozen=True, kw_only=True):
     next_try_at: datetime | None
 
 
+MOST_WORDS = 2000
+"""How much is kept of why something waits or failed."""
 MESSAGES = ("message", "copy")
 """The kinds of items that are letters: to the customer, and copies of those to further people of theirs."""
 
@@ -127,7 +130,7 @@ def done(
         connection,
         item,
         status=status,
-        why=why,
+        why=plain(why, MOST_WORDS),
         next_try_at=None,
         done_at=now,
         claimed_by=None,
@@ -175,7 +178,7 @@ def again(
     connection.execute(
         outbox.update()
         .where(_is(item), outbox.c.status == "queued")
-        .values(why=why, next_try_at=at, claimed_by=None, tries=tries, **changed)
+        .values(why=plain(why, MOST_WORDS), next_try_at=at, claimed_by=None, tries=tries, **changed)
     )
 
 
@@ -392,7 +395,13 @@ def mark(
     connection.execute(
         inbox.update()
         .where(inbox.c.merchant_id == item.merchant_id, inbox.c.event_id == item.event_id)
-        .values(status=status, why=why, next_try_at=next_try_at, tries=item.tries + 1, debt_id=debt_id)
+        .values(
+            status=status,
+            why=plain(why, MOST_WORDS),
+            next_try_at=next_try_at,
+            tries=item.tries + 1,
+            debt_id=plain(debt_id),
+        )
     )
 
 

@@ -42,6 +42,14 @@ Python; at the usual 5 ms they took turns so often that a charge cost a tenth mo
 FINISH_S = 40.0
 """How long a graceful stop waits for answers that are on the way."""
 
+NOT_TO_BE_WRITTEN = (
+    sa.exc.DataError,
+    sa.exc.IntegrityError,
+    sa.exc.ProgrammingError,
+    sa.exc.NotSupportedError,
+)
+"""What the database says of one wrong value, and would say for ever; anything else of its own is trouble that passes."""
+
 
 class Worker:
     """One worker: provider calls on many threads; claiming, answers, inbox, outbox and test clocks on one each."""
@@ -173,6 +181,8 @@ class Worker:
         left_out = [work for work, answer in done if answer is None]
         try:
             record(self._house, merchant, answered)
+        except NOT_TO_BE_WRITTEN:
+            left_out += [work for work, answer in answered if not self._record_alone(merchant, work, answer)]
         except (sa.exc.SQLAlchemyError, Overtaken):
             for work, answer in done:  # the answers are worth more than the batch: written on the next turn
                 self._finished.put((merchant, work, answer))
