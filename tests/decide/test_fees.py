@@ -103,6 +103,15 @@ def test_mastercards_month_counts_one_amount_and_bills_nothing_twice() -> None:
     assert {r for r, _, _ in lines(fast, de)} == {"MC-TPE-24H"}
 
 
+def test_the_first_elo_try_after_an_approval_is_no_retry() -> None:
+    elo = card("elo", country="BR")
+    many = series("51", 18, every=0.5)
+    billed = [e.at for e in entries(many, elo)]
+    assert billed == [day(8.0), day(8.5)]
+    later = [*many, paid(day(8.9)), *series("51", 2, start=day(9))]
+    assert [e.at for e in entries(later, elo)] == [*billed, day(8.9), day(10)]
+
+
 def test_tries_against_advice_and_the_price_of_the_hint() -> None:
     us, de, au = (card("mastercard", country=c) for c in ("US", "DE", "AU"))
     against = [refused(START, network_code="82", advice_code="03"), refused(day(3), network_code="82")]

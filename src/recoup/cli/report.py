@@ -122,6 +122,7 @@ def _print(found: "Told") -> None:
     _cohorts(console, found)
     for part in found.currencies:
         _ranking(console, part.currency, found)
+    _fees(console, found)
     _outlook(console, found)
     _checks(console, found)
 
@@ -188,6 +189,30 @@ def _ranking(console: "Console", currency: str, found: "Told") -> None:
     console.print(table)
     for each in ranking.assumed:
         console.print(f"assumed: {each}", style="dim")
+
+
+def _fees(console: "Console", found: "Told") -> None:
+    from recoup.insight.fees import cost
+
+    if not found.fees.rows:
+        return
+    table = _table(
+        "\nFees under the network rules, by month",
+        "",
+        "network",
+        "for",
+        "attempts",
+        "cost",
+        "of unknown price",
+    )
+    for f in found.fees.rows[-TOP * 2 :]:
+        price = cost(f.amount, f.currency) if f.attempts > f.unpriced else "not known"
+        table.add_row(
+            f.month, f.network, f"{f.kind} ({f.rule})", str(f.attempts), price, str(f.unpriced or "")
+        )
+    console.print(table)
+    for doubt in found.fees.doubts:
+        console.print(doubt, style="dim")
 
 
 def _outlook(console: "Console", found: "Told") -> None:

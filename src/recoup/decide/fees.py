@@ -23,7 +23,8 @@ _ASIA_PACIFIC = frozenset(
     {"AU", "NZ", "JP", "SG", "HK", "IN", "ID", "MY", "TH", "PH", "VN", "KR", "TW", "CN"}
 )
 _REGIONS = {"EU": EUROPE, "EEA": _EEA_AND_UK, "AP": _ASIA_PACIFIC}
-_HINTS = frozenset({"24", "25", "26", "27", "28", "29", "30"})
+HINTS = frozenset({"24", "25", "26", "27", "28", "29", "30"})
+"""Mastercard's advice when to try again, which has a price of its own."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,7 +234,7 @@ def _mastercard(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
     if told and programme.since <= on:
         mac = told[-1].decline.mac if told[-1].decline else ""
         found.append(_line(programme.id, f"tried again after advice {mac}", rail, on, now.amount_minor))
-    if now.decline is not None and now.decline.mac in _HINTS and now.decline.raw == "51":
+    if now.decline is not None and now.decline.mac in HINTS and now.decline.raw == "51":
         says = f"the hint when to try again (advice {now.decline.mac})"
         found.append(_line("MC-AUTH-OPTIMIZER", says, rail, on, now.amount_minor))
     return found
@@ -242,9 +243,11 @@ def _mastercard(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
 def _elo(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
     r, now = rule("ELO-RETRY"), all_tries[i]
     cap = Cap(r.id, "Elo attempts", r.count_in("", now.at.date()), r.time, "repeats", False)
-    used = _within(counted(cap, all_tries[: i + 1]), now.at, r.time)
-    if used <= cap.most or r.since > now.at.date():
-        return []
+    repeats = counted(cap, all_tries[: i + 1])
+    used = _within(repeats, now.at, r.time)
+    again = len(repeats) > len(counted(cap, all_tries[:i]))
+    if used <= cap.most or not again or r.since > now.at.date():
+        return []  # the first try after an approval is no retry, however many there were before
     says = f"retry {used} where Elo allows {cap.most} in {span_words(r.time)}"
     return [_line(r.id, says, rail, now.at.date(), now.amount_minor)]
 
@@ -264,12 +267,19 @@ def _within(times: Sequence[datetime], at: datetime, span: timedelta) -> int:
 
 def _line(rule_id: str, says: str, rail: _Rail, on: date, amount_minor: int) -> FeeLine:
     border = "foreign" if rail.foreign else "domestic"
-    found = price(rule_id, rail.home, border, on)
+    return priced(rule_id, says, rail.home, border, on, amount_minor, rail.currency)
+
+
+def priced(
+    rule_id: str, says: str, home: str, border: str, on: date, amount_minor: int, currency: str
+) -> FeeLine:
+    """What one attempt of that amount costs under a rule, at the price of the day; not known where there is none."""
+    found = price(rule_id, home, border, on)
     if found is None:
-        return FeeLine(rule=rule_id, amount=NOTHING, currency=rail.currency, says=says, known=False)
+        return FeeLine(rule=rule_id, amount=NOTHING, currency=currency, says=says, known=False)
     if found.amount is None:
-        share = Decimal(amount_minor).scaleb(-exponent(rail.currency)) * found.share
-        known = rail.currency == found.currency
+        share = Decimal(amount_minor).scaleb(-exponent(currency)) * found.share
+        known = currency == found.currency
         amount = min(max(share, found.least), found.most) if known else NOTHING
         says = says if known else f"{says}, a share of an amount in another currency"
     else:
@@ -279,6 +289,23 @@ def _line(rule_id: str, says: str, rail: _Rail, on: date, amount_minor: int) -> 
         rule=rule_id, amount=amount, currency=found.currency, says=says + note, known=known,
         confidence=found.confidence, source_url=found.source_url,
     )  # fmt: skip
+
+
+def priced_by_amount() -> dict[str, set[str]]:
+    """The rules whose price is somewhere a share of the amount, and in which currencies."""
+    shares: dict[str, set[str]] = {}
+    for rule_id, found in _prices().items():
+        for _, _, each in found:
+            if each.amount is None:
+                shares.setdefault(rule_id, set()).add(each.currency)
+    return shares
+
+
+def price_days() -> list[date]:
+    """The days on which some price changes, in order."""
+    prices = [each for found in _prices().values() for _, _, each in found]
+    over = {p.until + timedelta(days=1) for p in prices if p.until < date.max}
+    return sorted(over | {p.since for p in prices if p.since > ALWAYS})
 
 
 @lru_cache(maxsize=4096)

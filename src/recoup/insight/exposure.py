@@ -5,6 +5,7 @@ from datetime import timedelta
 import msgspec
 
 from recoup.domain.instants import zone
+from recoup.insight import fees
 from recoup.insight.company import Company
 from recoup.insight.figures import (
     Attribution,
@@ -44,6 +45,7 @@ FORMULAS: dict[str, str] = {
     "involuntary_churn_mrr": "recurring revenue lost unpaid in the month / recurring revenue at its start",
     "involuntary_share": "lost unpaid / (lost unpaid + ended by customers)",
     "net_loss_rate": "failed value / due value x (1 - recovery rate by value)",
+    fees.METRIC: fees.FORMULA,
     "dunning_roi": "(incremental net cash x gross margin + incremental lifetime beyond it) / programme cost",
 }
 """Metric to its formula, for those that are no plain share of cases."""

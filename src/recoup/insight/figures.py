@@ -52,6 +52,7 @@ class Scope(StrEnum):
     RECOVERED = "recovered renewal cases"
     REACHED = "renewal cases that got this attempt"
     ATTEMPTS = "attempts on renewal cases"
+    EVERY_ATTEMPT = "attempts on all cases, first and excluded ones too"
     RENEWALS_DUE = "renewal invoices due in the span"
     ACTIVE_AT_START = "active subscriptions at the start of the span"
     DELIVERED = "messages delivered"

@@ -70,6 +70,11 @@ SELECT k, nth, m.id AS id, COALESCE(m.kind, 'card') AS kind, NULLIF(m.network, '
 FROM (SELECT k, generate_subscripts(x.methods, 1) AS nth, unnest(x.methods) AS m FROM body)
 QUALIFY row_number() OVER (PARTITION BY k, id ORDER BY nth DESC) = 1"""
 
+RAIL = """CREATE OR REPLACE TEMP TABLE rail AS
+SELECT k, identity, kind, network, country, row_number() OVER (PARTITION BY k ORDER BY nth) = 1 AS first FROM given
+QUALIFY row_number() OVER (PARTITION BY k, identity ORDER BY nth) = 1"""
+"""What fees are priced by: the first method given of each card or account of a case."""
+
 TRIED = f"""CREATE OR REPLACE TEMP TABLE tried AS
 SELECT t.k, t.case_id, row_number() OVER (PARTITION BY t.k ORDER BY tried_at, told) AS nth, a.id AS id, tried_at, a.trigger AS trigger,
     a.amount_minor AS amount_minor, t.currency, a.result AS result, NULLIF(a.psp, '') AS psp, NULLIF(a.code, '') AS code,
@@ -80,6 +85,13 @@ FROM (SELECT *, {_at("a.at")} AS tried_at FROM (
     SELECT k, x.id AS case_id, x.debt.currency AS currency, COALESCE(x.debt.kind, 'renewal') = 'renewal' AS of_renewal,
         generate_subscripts(x.attempts, 1) AS told, unnest(x.attempts) AS a FROM body)) t
 LEFT JOIN given g ON g.k = t.k AND g.id = a.method_id"""
+
+PRICED = """CREATE OR REPLACE TEMP TABLE priced AS
+SELECT t.k, t.nth, r.identity AS billed_to, r.kind AS billed_kind, r.network AS billed_network,
+    UPPER(COALESCE(r.country, NULLIF(b.x.customer.country, ''), '')) AS billed_country
+FROM tried t JOIN body b ON b.k = t.k
+JOIN rail r ON r.k = t.k AND (r.identity = t.identity OR t.identity IS NULL AND r.first)"""
+"""Whose card each try is billed on: that of its method, the case's first where it names none; none where it is of no method here."""
 
 SAID = f"""CREATE OR REPLACE TEMP TABLE said AS
 SELECT k, case_id, NULLIF(m.id, '') AS id, {_at("m.at")} AS said_at, m.channel AS channel, NULLIF(m.step, '') AS step,
@@ -93,18 +105,19 @@ UNION SELECT k FROM tried WHERE id IS NULL OR tried_at IS NULL OR trigger IS NUL
 UNION SELECT k FROM said WHERE said_at IS NULL OR channel IS NULL"""
 
 KNOWN = """CREATE TEMP TABLE IF NOT EXISTS meant (psp VARCHAR, code VARCHAR, network_code VARCHAR, advice_code VARCHAR, method VARCHAR,
-    network VARCHAR, country VARCHAR, early BOOLEAN, category VARCHAR, advice VARCHAR, mapped BOOLEAN)"""
+    network VARCHAR, country VARCHAR, early BOOLEAN, category VARCHAR, advice VARCHAR, mapped BOOLEAN, raw VARCHAR, mac VARCHAR)"""
 _CODES = ("psp", "code", "network_code", "advice_code", "method", "network", "country", "early")
 _SAME = " AND ".join(f"m.{c} IS NOT DISTINCT FROM t.{c}" for c in _CODES)
 UNKNOWN = f"""SELECT DISTINCT {", ".join(f"t.{c}" for c in _CODES)} FROM tried t
 WHERE t.result = 'declined' AND NOT EXISTS (SELECT 1 FROM meant m WHERE {_SAME})"""
 
 ATTEMPTS = f"""CREATE OR REPLACE TEMP TABLE raw_attempts AS
-WITH told AS (SELECT t.*, m.category, m.advice, COALESCE(m.mapped, TRUE) AS mapped
+WITH told AS (SELECT t.*, m.category, m.advice, COALESCE(m.mapped, TRUE) AS mapped, m.raw, m.mac
     FROM tried t LEFT JOIN meant m ON t.result = 'declined' AND {_SAME}),
 dead AS (SELECT k, identity, MIN(nth) AS since FROM told WHERE advice = 'never' AND identity IS NOT NULL GROUP BY ALL)
-SELECT t.*, t.ours AND COALESCE(t.nth > d.since, FALSE) AS after_never, CASE WHEN category IS NOT NULL THEN {{reason}} END AS reason
-FROM told t LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity"""
+SELECT t.*, t.ours AND COALESCE(t.nth > d.since, FALSE) AS after_never, CASE WHEN category IS NOT NULL THEN {{reason}} END AS reason,
+    p.billed_to, p.billed_kind, p.billed_network, p.billed_country
+FROM told t LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity LEFT JOIN priced p ON p.k = t.k AND p.nth = t.nth"""
 
 MESSAGES = """CREATE OR REPLACE TEMP VIEW raw_messages AS SELECT k, case_id, id, said_at AS told_at, channel, step, status,
     COALESCE(epoch_us(paid) - epoch_us(said_at) BETWEEN 0 AND 259200000000, FALSE) AS paid_within_72h FROM said"""
@@ -192,6 +205,8 @@ def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
     found = (int(counted[0]), int(counted[1])) if counted else (0, 0)
     for table in ("body", "given", "tried", "said") if found[1] else ():
         duck.execute(f"DELETE FROM {table} WHERE k IN (SELECT k FROM broken)")
+    duck.execute(RAIL)
+    duck.execute(PRICED)
     duck.execute(KNOWN)
     _learn(duck)
     duck.execute(ATTEMPTS.format(reason=_group("category", "method")))
@@ -232,7 +247,7 @@ def _learn(duck: "DuckDBPyConnection") -> None:
         refused = Refused(psp=psp, code=code, network_code=network_code, advice_code=advice_code)
         told = understand(refused, method, on=day)
         duck.execute(
-            f"INSERT INTO meant VALUES ({', '.join('?' * 11)})",
+            f"INSERT INTO meant VALUES ({', '.join('?' * 13)})",
             [
                 psp,
                 code,
@@ -245,6 +260,8 @@ def _learn(duck: "DuckDBPyConnection") -> None:
                 told.category,
                 told.advice,
                 told.mapped,
+                told.raw,
+                told.mac,
             ],
         )
 

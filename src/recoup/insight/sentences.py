@@ -75,6 +75,7 @@ NAMES = {
     "recovered_arr": "Recovered recurring revenue a year", "recovered_ltv": "Recovered lifetime value",
     "involuntary_churn_count": "Involuntary churn, by count", "involuntary_churn_mrr": "Involuntary churn, by revenue",
     "involuntary_share": "Involuntary share of churn", "net_loss_rate": "Net loss", "dunning_roi": "Return on the programme",
+    "network_fees": "Fees under the rules",
 }  # fmt: skip
 """Metric to its name on the page, for those without a card."""
 

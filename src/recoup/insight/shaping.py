@@ -73,7 +73,7 @@ FROM {files}"""
 _ATTEMPTS = """
 SELECT {base} + k AS case_n, case_id, id, nth, tried_at, trigger, amount_minor, currency, result, psp, code, network_code,
     advice_code, category, reason, advice, mapped, after_never, method, network, identity, ref,
-    answered_at,
+    answered_at, raw, mac, billed_to, billed_kind, billed_network, billed_country,
     CAST(hour(tried_local) AS INTEGER) AS hour, CAST(isodow(tried_local) AS INTEGER) AS weekday,
     strftime(tried_local, '%Y-%m') AS month, of_renewal
 FROM (SELECT *, {tried} AS tried_local FROM raw_attempts)

@@ -14,6 +14,7 @@ from recoup.web.api import (
     ingest,
     insight,
     policies,
+    rules,
     usage,
 )  # fmt: skip
 from recoup.web.endpoint import Endpoint
@@ -30,6 +31,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *policies.endpoints,
     *experiments.endpoints,
     *insight.endpoints,
+    *rules.endpoints,
     *audit.endpoints,
     *endpoints.endpoints,
     *clock.endpoints,

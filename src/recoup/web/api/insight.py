@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from recoup.domain.instants import Instant
+from recoup.insight import fees
 from recoup.insight.benchmarks import Beside, beside
 from recoup.insight.cards import BY_ID, CARDS
 from recoup.insight.checks import Ground, Verdict, examine
@@ -166,6 +167,8 @@ def get_metrics(call: Call, query: MetricsQuery) -> Metrics:
             for c in ([where.currency] if where.currency else found.currencies)
             for f in _exposure(call, found, c)
         ]
+        spent = fees.of_merchant(call.house, call.merchant, found).figures
+        items += [f for f in spent if where.currency in ("", f.meaning.currency)]
     return Metrics(as_of=found.as_of, label=found.label, items=items, cohorts=cohorts(found, window=query.window, where=where),
                    curve=points(found, where, days=max(query.window, DEFAULT_WINDOW)), definitions=definitions())  # fmt: skip
 

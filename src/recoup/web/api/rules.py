@@ -1,0 +1,55 @@
+"""What the merchant's attempts cost under the networks' rules, by month."""
+
+from typing import Annotated
+
+import msgspec
+
+from recoup.domain.instants import Instant
+from recoup.insight import fees
+from recoup.insight.fees import Fees
+from recoup.insight.figures import Figure
+from recoup.insight.fresh import frame
+from recoup.web.endpoint import Call, endpoint
+
+Month = Annotated[str, msgspec.Meta(pattern=r"^(\d{4}-\d{2})?$")]
+
+
+class FeesQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which months (`YYYY-MM`), both included; all where none is named."""
+
+    since: Month = ""
+    until: Month = ""
+
+
+class FeesTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Fees by month, network, rule and currency; `figures` are the sums of each month and currency, with their meaning.
+
+    Amounts of `items` are decimals in major units, those of `figures` in minor units. `doubts` hold for all of them.
+    """
+
+    as_of: Instant
+    label: str | None
+    items: list[Fees]
+    figures: list[Figure]
+    doubts: list[str]
+    next: str | None = None
+
+
+@endpoint("GET", "/v1/fees", scope="read")
+def get_fees(call: Call, query: FeesQuery) -> FeesTold:
+    """Sums what attempts cost under network and scheme rules: beyond a count, after a final refusal, against advice.
+
+    Every attempt of every case counts, whoever made it, at the list price of its day. Prices go by the country of the
+    card, since the merchant's own is not known here. The last month is still running.
+    """
+    found = frame(call.house, call.merchant)
+    ledger = fees.of_merchant(call.house, call.merchant, found)
+    last = query.until or "9999-12"
+    return FeesTold(
+        as_of=found.as_of, label=found.label, doubts=list(ledger.doubts),
+        items=[row for row in ledger.rows if query.since <= row.month <= last],
+        figures=[f for f in ledger.figures if query.since <= f.of <= last],
+    )  # fmt: skip
+
+
+endpoints = (get_fees,)
