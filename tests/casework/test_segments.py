@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from recoup.insight import alerts, segments, staff_mail
+from recoup.insight import alerts, staff_mail
+from recoup.insight.holding import holding
 from recoup.insight.segments import Kind, Week, standouts
 from recoup.store import alerts as stored
 from recoup.store.engines import reading, writing
@@ -103,14 +104,12 @@ def test_an_outage_in_one_country_is_named_told_once_and_can_be_silenced(sqlite_
     with houses.standing(sqlite_url) as house:
         merchant = standing_at_now(house)
         keep(house, merchant, _weeks(outage=False))
-        assert segments.holding(house, merchant) == []
+        assert holding(house, merchant) == []
     # a house of its own, so that nothing was kept of the figures before
     with houses.standing(sqlite_url + ".2") as house:
         merchant = standing_at_now(house)
         keep(house, merchant, _weeks(outage=True))
-        (alert,) = [
-            a for a in segments.holding(house, merchant) if a.kind.startswith("failure_spike:country")
-        ]
+        (alert,) = [a for a in holding(house, merchant) if a.kind.startswith("failure_spike:country")]
         assert alert.kind == "failure_spike:country:FR"
         assert "75 payments failed in 24 hours by country FR, where 25 are usual" in alert.says
         staff_mail.look_after(house, merchant)

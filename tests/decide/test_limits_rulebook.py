@@ -11,7 +11,7 @@ from recoup.decide.rulebook import rule, rulebook
 from recoup.domain.codebook import normal
 
 ROWS = {r["rule_id"]: r for r in rows("network_rules")}
-ADDED = ("limit_n", "window_iso", "from_date", "code_list", "role", "why")
+ADDED = ("limit_n", "above_n", "window_iso", "from_date", "code_list", "role", "why")
 # The rows whose number is not in their own count column, and the row or note that holds it.
 NUMBER_ELSEWHERE = {
     "VISA-CAT2": ("STRIPE-VISA-BLOCK", "limit_count"),

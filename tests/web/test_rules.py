@@ -63,6 +63,15 @@ def test_fees_are_told_by_month_and_rule(api: Api) -> None:
     assert "network_fees" in {d["id"] for d in metrics["definitions"]}
 
 
+def test_rules_on_the_whole_merchant_are_told(api: Api) -> None:
+    told = {(m["rule"], m["window"]): m for m in api.get("/v1/monitors").json()["items"]}
+    vamp = told["VISA-VAMP", "2026-10"]
+    assert (vamp["status"], vamp["value"], vamp["threshold"]) == ("unseen", None, 0.015)
+    assert "fraud" in vamp["because"]
+    assert told["NACHA-RATE-ADMIN", "60 days"]["status"] == "none"
+    assert told["VISA-CAT3-VOLUME", "30 days"]["status"] == "pass"
+
+
 @pytest.fixture
 def house(sqlite_url: str) -> Iterator[House]:
     with standing(sqlite_url) as made:
@@ -84,10 +93,13 @@ def test_the_page_shows_what_they_cost_and_gives_the_file(house: House, merchant
         html = client.get("/insight/rules").text
         seen = text_of(html)
         file = client.get("/insight/rules/fees.csv")
+        rules = list(csv.DictReader(io.StringIO(client.get("/insight/rules/monitors.csv").text)))
     assert "Fees under the rules this month: 0.10 USD" in seen
     assert "Retry after a stop order" in seen
     assert "where each card was issued" in seen
     assert 'href="/insight/rules/fees.csv"' in html
+    assert "cannot be seen from here" in seen
+    assert [r["status"] for r in rules if r["rule"] == "VISA-CAT3-VOLUME"] == ["pass"]
     rows = list(csv.DictReader(io.StringIO(file.text)))
     assert [(r["month"], r["rule"], r["amount"]) for r in rows][-1] == ("2026-11", "VISA-CAT1", "0.10")
     assert file.headers["content-disposition"].endswith('fees.csv"')

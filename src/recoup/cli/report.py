@@ -122,6 +122,7 @@ def _print(found: "Told") -> None:
     _cohorts(console, found)
     for part in found.currencies:
         _ranking(console, part.currency, found)
+    _monitors(console, found)
     _fees(console, found)
     _outlook(console, found)
     _checks(console, found)
@@ -189,6 +190,19 @@ def _ranking(console: "Console", currency: str, found: "Told") -> None:
     console.print(table)
     for each in ranking.assumed:
         console.print(f"assumed: {each}", style="dim")
+
+
+def _monitors(console: "Console", found: "Told") -> None:
+    from recoup.insight.monitors import share_words
+
+    shown = [m for m in found.monitors if m.status != "none"]
+    if not shown:
+        return
+    table = _table("\nRules on the whole merchant", "", "window", "stands", "counted", "")
+    for m in shown:
+        status = "cannot be seen" if m.status == "unseen" else m.status
+        table.add_row(f"{m.what} ({m.rule})", m.window, status, share_words(m), m.because)
+    console.print(table)
 
 
 def _fees(console: "Console", found: "Told") -> None:

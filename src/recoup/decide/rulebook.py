@@ -36,6 +36,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: tuple[tuple[str, int, date], ...]
     """Other counts: (country, kind of debt, `acquirer` where one allows more, or `*`; count, since). The first that
     fits is taken."""
+    above: int
+    """A share is looked at only where more than so many were counted; 0: always."""
     span: timedelta | None
     since: date
     codes: dict[str, date]
@@ -90,6 +92,7 @@ def _rule(row: dict[str, str]) -> Rule:
         count=int(plain) if plain else None,
         count_told=row["limit_count"],
         elsewhere=tuple(_elsewhere(part) for part in others),
+        above=int(row["above_n"] or 0),
         span=msgspec.convert(row["window_iso"], timedelta) if row["window_iso"] else None,
         since=_day(row["from_date"]),
         codes={

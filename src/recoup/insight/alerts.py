@@ -63,7 +63,7 @@ def raised(connection: Connection, merchant_id: str, now: datetime) -> list[Aler
 def refresh(
     connection: Connection, merchant_id: str, now: datetime, more: Sequence[Alert] = ()
 ) -> list[Alert]:
-    """Writes down what holds now, `more` of it (`segments.holding`) included, and clears the rest; those nobody was told of
+    """Writes down what holds now, `more` of it (`holding.holding`) included, and clears the rest; those nobody was told of
     yet, unless silenced."""
     found = {a.kind: a for a in (*raised(connection, merchant_id, now), *more)}
     alerts.refresh(

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from recoup.insight import charts
 from recoup.insight.checks.verdict import Verdict
 from recoup.insight.fees import cost
+from recoup.insight.monitors import share_words
 from recoup.insight.sentences import band, headline, money, percent, shown, what_for
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def page(told: "Told") -> str:
     parts = [(p, _boards(p)) for p in told.currencies]
     return _template().from_string(source).render(
         told=told, headline=headline(told), general=_general(told), parts=parts, loud=_loud(told.checks.verdicts), what_for=what_for,
-        shown=shown, band=band, cost=cost, money=money, counts=_counts(told.checks.verdicts), link=_link,
+        shown=shown, band=band, cost=cost, share_words=share_words, money=money, counts=_counts(told.checks.verdicts), link=_link,
     )  # fmt: skip
 
 

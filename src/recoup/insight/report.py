@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from recoup.domain.instants import Instant
-from recoup.insight import fees
+from recoup.insight import fees, monitors
 from recoup.insight import ledger as ledgers
 from recoup.insight.benchmarks import Beside, Segment, beside
 from recoup.insight.cards import CARDS
@@ -86,6 +86,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     timing: list[Hour]
     currencies: list[CurrencyPart]
     fees: fees.FeeLedger
+    monitors: list[monitors.Monitor]
     benchmarks: list[Beside]
     checks: Report
     quality: float
@@ -121,7 +122,7 @@ def report(
         merchant=merchant.name, label=found.label, as_of=found.as_of, zone=found.stamp.zone, cases=found.stamp.cases, figures=figures,
         windows=[the(found, "recovery_rate_count", window=w) for w in WINDOWS], cohorts=history,
         curve=points(found), speed=speed(found), rungs=rungs(found), timing=timing(found), currencies=parts,
-        fees=fees.of_merchant(house, merchant, found),
+        fees=fees.of_merchant(house, merchant, found), monitors=monitors.of_merchant(house, merchant, found),
         benchmarks=[beside(f, segment, today=found.as_of.date(), history=history) for f in everything],
         checks=checked, quality=checked.quality, faults=list(checked.faults), links=company_links(company, parts),
         cautions=list(CAUTIONS), reconciliation=reconciled, definitions=definitions(),

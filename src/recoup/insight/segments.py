@@ -2,29 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from math import sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from recoup.domain.instants import to_micros
-from recoup.insight import extract, fresh
 from recoup.insight.alerts import HORIZON, LEAST, WEEKS, Alert
 from recoup.insight.frame import Frame
 from recoup.insight.reasons import NAMES
-from recoup.store.engines import reading
-from recoup.store.experiments import opened_since
-
-if TYPE_CHECKING:
-    from recoup.engine.house import House
-    from recoup.store.merchants import Merchant
 
 ALPHA = 0.001
 """The chance that a look at everything, with nothing the matter, raises anything at all: about one false alarm in three years of
 looking once a day. Shared out among all segments that are looked at (Holm)."""
-HALF_AN_HOUR = timedelta(minutes=30)
 AT_LEAST_TIMES = 1.5
 """A segment fails at least so many times as often as usual, however sure that it is more."""
 AT_LEAST_POINTS = 0.05
@@ -65,21 +56,6 @@ def raised(frame: Frame) -> list[Alert]:
     """Every alert of a segment that holds as of the frame."""
     spikes = [_spike(frame, s) for s in standouts(_failures(frame), "failure_spike")]
     return [*spikes, *(_drop(s) for s in standouts(_cohorts(frame), "recovery_drop"))]
-
-
-def holding(house: "House", merchant: "Merchant") -> list[Alert]:
-    """Every alert of a segment that holds now; figures of half an hour ago are good enough, and nobody waits for a large
-    merchant's."""
-    now = merchant.now(house.clock.now())
-    with reading(house.db) as tx:
-        lately = opened_since(
-            tx, merchant.id, now - timedelta(microseconds=(WEEKS + 1) * _WEEK), most=fresh.LARGE
-        )
-    old = extract.current(extract.home(house.db), merchant.id)
-    if lately < LEAST or (old is None and lately >= fresh.LARGE):
-        return []
-    large = old is not None and old.cases >= fresh.LARGE
-    return raised(fresh.frame(house, merchant, at_most=None if large else HALF_AN_HOUR))
 
 
 def standouts(weeks: Iterable[Week], kind: Kind) -> list[Standout]:

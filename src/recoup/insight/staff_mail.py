@@ -9,11 +9,12 @@ from sqlalchemy.engine import Connection
 
 from recoup.channels import port as mail
 from recoup.engine.house import House
-from recoup.insight import alerts, segments, words
+from recoup.insight import alerts, words
 from recoup.insight.alerts import Alert
 from recoup.insight.casework import QUEUES
 from recoup.insight.experiments import result
 from recoup.insight.experiments_words import sentence
+from recoup.insight.holding import holding
 from recoup.insight.stage import stage_of
 from recoup.store import alerts as stored
 from recoup.store import approvals, experiments, overview, queues, users
@@ -39,7 +40,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 def look_after(house: House, merchant: Merchant) -> int:
     """Refreshes the merchant's alerts, tells those concerned of new ones, and sends the week's digest; how many mails."""
     now = merchant.now(house.clock.now())
-    apart = segments.holding(house, merchant)
+    apart = holding(house, merchant)
     with writing(house.db) as tx:
         fresh = alerts.refresh(tx, merchant.id, now, apart)
         staff = [

@@ -11,6 +11,7 @@ from recoup.domain.instants import Instant
 from recoup.domain.money import is_currency
 from recoup.domain.view import Id, Method, Minor
 from recoup.store.among import of_merchant
+from recoup.store.engines import is_postgres
 from recoup.store.tables import renewals
 
 
@@ -65,6 +66,28 @@ def ahead(connection: Connection, merchant_id: str, since: datetime) -> list[tup
         .order_by(renewals.c.due_at, renewals.c.customer_id)
     )
     return [_pair(row.customer_id, row.body) for row in connection.execute(query)]
+
+
+def flow(
+    connection: Connection, merchant_id: str, since: datetime, until: datetime
+) -> list[tuple[str, str | None, int]]:
+    """How many renewals are due in that span, by kind of method and card network."""
+    document = (
+        sa.cast(renewals.c.body, sa.JSON)
+        if is_postgres(connection)
+        else sa.type_coerce(renewals.c.body, sa.JSON)
+    )
+    kind = sa.func.coalesce(document["method"]["kind"].as_string(), "card")
+    network = document["method"]["network"].as_string()
+    query = (
+        sa.select(kind.label("kind"), network.label("network"), sa.func.count().label("n"))
+        .where(renewals.c.merchant_id == merchant_id, renewals.c.due_at > since, renewals.c.due_at <= until)
+        .group_by(sa.text("1"), sa.text("2"))
+    )
+    return sorted(
+        ((str(r.kind), r.network, int(r.n)) for r in connection.execute(query)),
+        key=lambda row: (row[0], row[1] or ""),
+    )
 
 
 def with_method(connection: Connection, merchant_id: str, customer_id: str, method: Method) -> int:

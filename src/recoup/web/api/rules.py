@@ -1,14 +1,15 @@
-"""What the merchant's attempts cost under the networks' rules, by month."""
+"""How a merchant stands under rules on its counts and shares, and what its attempts cost under rules, by month."""
 
 from typing import Annotated
 
 import msgspec
 
 from recoup.domain.instants import Instant
-from recoup.insight import fees
+from recoup.insight import fees, monitors
 from recoup.insight.fees import Fees
 from recoup.insight.figures import Figure
 from recoup.insight.fresh import frame
+from recoup.insight.monitors import Monitor
 from recoup.web.endpoint import Call, endpoint
 
 Month = Annotated[str, msgspec.Meta(pattern=r"^(\d{4}-\d{2})?$")]
@@ -52,4 +53,25 @@ def get_fees(call: Call, query: FeesQuery) -> FeesTold:
     )  # fmt: skip
 
 
-endpoints = (get_fees,)
+class MonitorsTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Every rule on a whole merchant's count or share, with its window, what was counted, and how it stands."""
+
+    as_of: Instant
+    label: str | None
+    items: list[Monitor]
+    next: str | None = None
+
+
+@endpoint("GET", "/v1/monitors", scope="read")
+def get_monitors(call: Call) -> MonitorsTold:
+    """Measures the rules on the whole merchant: Visa's VAMP and data-quality volume, Nacha's return rates.
+
+    Where the records here do not suffice the status is `unseen`, and `because` says what is missing. Shares are estimates:
+    the charges of a month are taken from the coming renewals.
+    """
+    found = frame(call.house, call.merchant)
+    items = monitors.of_merchant(call.house, call.merchant, found)
+    return MonitorsTold(as_of=found.as_of, label=found.label, items=items)
+
+
+endpoints = (get_fees, get_monitors)

@@ -12,8 +12,9 @@ from recoup.channels.chat import BadChatUrl
 from recoup.domain.authority import ALONE_UP_TO, MAY
 from recoup.engine import audit, doors
 from recoup.engine.house import House
-from recoup.insight import alerts, segments
+from recoup.insight import alerts
 from recoup.insight.alerts import Alert
+from recoup.insight.holding import holding
 from recoup.insight.stage import NAMES, SETTING, stage_of
 from recoup.store import alerts as stored
 from recoup.store import desk_settings
@@ -37,7 +38,7 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
 
 def standing_now(house: Home, visit: Visit, merchant: Merchant) -> tuple[list[Raised], list[Raised]]:
     """Alerts that hold (those that cannot wait first), and those that are over."""
-    apart = segments.holding(house, merchant)
+    apart = holding(house, merchant)
     with writing(house.db) as tx:
         alerts.refresh(tx, merchant.id, visit.now, apart)
         kept = stored.standing(tx, merchant.id)

@@ -1,4 +1,4 @@
-"""Rules and fees: what attempts cost under the networks' rules, month by month, each row with its source."""
+"""Rules and fees: how the merchant stands under rules on its counts and shares, and what attempts cost, each with its source."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -7,10 +7,12 @@ import msgspec
 from litestar import Response, get
 
 from recoup.decide.fees import NOTHING
+from recoup.domain.instants import text
 from recoup.engine.house import House
-from recoup.insight import fees, fresh, words
+from recoup.insight import fees, fresh, monitors, words
 from recoup.insight.fees import FORMULA, FeeLedger, Fees, cost
 from recoup.insight.frame import Frame
+from recoup.insight.monitors import Monitor, share_words
 from recoup.store.merchants import Merchant
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor
@@ -37,6 +39,15 @@ HEAD = (
 )
 
 
+STATES = {
+    "pass": ("ok", "below"), "near": ("wait", "near"), "over": ("bad", "over"), "unseen": ("", "cannot be seen from here"),
+    "none": ("", "does not apply"),
+}  # fmt: skip
+"""Status to its colour and its words."""
+MONITOR_HEAD = ("rule", "what", "window", "since", "until", "status", "numerator", "of_what", "denominator", "out_of_what", "value", "threshold",
+                "counts_above", "threshold_since", "because", "confidence", "source")  # fmt: skip
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table."""
 
@@ -60,9 +71,10 @@ def rules_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
         return no_merchant(visit)
     frame, ledger = _ledger(house, visit.merchant)
     months = _months(ledger)
+    watched = monitors.of_merchant(house, visit.merchant, frame)
     return desk(
-        visit, "rules.html", tab="/insight", months=months[:MONTHS], more=len(months) - MONTHS, headline=_headline(months, frame),
-        doubts=ledger.doubts, formula=FORMULA, label=frame.label, as_of=frame.as_of,
+        visit, "rules.html", tab="/insight", months=months[:MONTHS], more=len(months) - MONTHS, headline=_headline(months, watched, frame),
+        doubts=ledger.doubts, formula=FORMULA, label=frame.label, watched=watched, states=STATES, share_words=share_words, as_of=frame.as_of,
     )  # fmt: skip
 
 
@@ -91,6 +103,20 @@ def fees_csv(request: Ask, house: Home, visit: Visitor) -> Response[bytes] | Res
     return csv(f"{visit.merchant.name}-fees", HEAD, rows)
 
 
+@get("/insight/rules/monitors.csv", sync_to_thread=True, include_in_schema=False)
+def monitors_csv(request: Ask, house: Home, visit: Visitor) -> Response[bytes] | Response[str]:
+    """Every rule on the whole merchant as a file."""
+    if visit.merchant is None:
+        return no_merchant(visit)
+    frame = fresh.frame(house, visit.merchant)
+    rows = [
+        (m.rule, m.what, m.window, text(m.since), text(m.until), m.status, m.numerator, m.numerator_says, m.denominator,
+         m.denominator_says, m.value, m.threshold, m.above, m.in_force, m.because, m.confidence, m.source_url)
+        for m in monitors.of_merchant(house, visit.merchant, frame)
+    ]  # fmt: skip
+    return csv(f"{visit.merchant.name}-monitors", MONITOR_HEAD, rows)
+
+
 def _ledger(house: House, merchant: Merchant) -> tuple[Frame, FeeLedger]:
     frame = fresh.frame(house, merchant)
     return frame, fees.of_merchant(house, merchant, frame)
@@ -116,7 +142,10 @@ def _total(rows: Sequence[Fees]) -> str:
     return " and ".join(sums) or "nothing of known price"
 
 
-def _headline(months: Sequence[Month], frame: Frame) -> str:
+def _headline(months: Sequence[Month], watched: Sequence[Monitor], frame: Frame) -> str:
+    loud = [f"{m.what} is {m.status} its limit" for m in watched if m.status == "over"]
+    if loud:
+        return "; ".join(dict.fromkeys(loud))
     now = f"{frame.as_of:%Y-%m}"
     this = next((m for m in months if m.name == now), None)
     if this is None:
@@ -124,4 +153,4 @@ def _headline(months: Sequence[Month], frame: Frame) -> str:
     return f"Fees under the rules this month: {this.total}"
 
 
-handlers = [rules_page, fees_csv]
+handlers = [rules_page, fees_csv, monitors_csv]
