@@ -1,6 +1,7 @@
 """The assembled house: database, clock, providers, mail; handed to everything that acts."""
 
 from collections.abc import Callable
+from queue import SimpleQueue
 from threading import Lock
 
 import msgspec
@@ -68,6 +69,8 @@ class House:
         """How mail leaves, as the mail doctor must know it; None where it is captured."""
         self.dns_server = dns_server
         """The name server the mail doctor asks; empty: the system's."""
+        self.left_behind: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        """Cases (merchant, id) that a charge for a person may have left claimed when the database went away."""
         self._open_gateway = open_gateway
         self._opened: dict[str, tuple[bytes, dict[str, str]]] = {}
         self._gateways: dict[tuple[str, bytes], Gateway] = {}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recoup.decide.decision import charge_now
@@ -189,8 +190,25 @@ def retry(
     charged and the rest is promised for its day. A customer may also pay after the subscription was ended: they come
     back. Raises `NotAllowed` with the rule.
     """
-    real = house.clock.now()
-    now = merchant.now(real)
+    now = merchant.now(house.clock.now())
+    try:
+        change, decision = _begun(house, merchant, case_id, now, actor, trigger, method_id, part)
+        work = Work(kind="charge", case=change.case, attempt=change.case.in_flight, now=now)
+        record(house, merchant, [(work, carry_out(house, merchant, work))])
+    except sa.exc.SQLAlchemyError:
+        # What was written before the trouble may stand, claimed by us who live on: it is freed with the next heartbeat.
+        house.left_behind.put((merchant.id, case_id))
+        raise
+    with writing(house.db) as tx:
+        after = cases.one(tx, merchant.id, case_id)
+    return Retried(case=after, says=decision.because)
+
+
+def _begun(
+    house: House, merchant: Merchant, case_id: str, now: datetime, actor: str, trigger: Trigger, method_id: str | None,
+    part: Part | None,
+) -> tuple[Change, Decision]:  # fmt: skip
+    """The intent written down and claimed, where the rules allow it. Raises `NotAllowed`."""
     with writing(house.db) as tx:
         merchants.lock_charges(tx, merchant.id)
         case = cases.one(tx, merchant.id, case_id, lock=True)
@@ -208,12 +226,7 @@ def retry(
         )  # fmt: skip
         change.claim = house.worker_id
         cases.save(tx, [change])
-    work = Work(kind="charge", case=change.case, attempt=change.case.in_flight, now=now)
-    answer = carry_out(house, merchant, work)
-    record(house, merchant, [(work, answer)])
-    with writing(house.db) as tx:
-        after = cases.one(tx, merchant.id, case_id)
-    return Retried(case=after, says=decision.because)
+    return change, decision
 
 
 def _comes_back(house: House, tx: Connection, merchant: Merchant, case: Case, now: datetime) -> bool:

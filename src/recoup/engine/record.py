@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
+import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
@@ -74,6 +75,18 @@ def give_back(house: House, merchant: Merchant, case_ids: Sequence[str]) -> None
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         cases.give_back(tx, merchant.id, case_ids, house.worker_id, now + GIVEN_BACK_FOR)
+
+
+def free_left_behind(house: House) -> None:
+    """Frees what charges for people have left claimed; whoever finds such a case goes on from its written intent."""
+    for _ in range(house.left_behind.qsize()):
+        merchant_id, case_id = house.left_behind.get()
+        try:
+            with writing(house.db) as tx:
+                cases.give_back(tx, merchant_id, [case_id], house.worker_id, None)
+        except sa.exc.SQLAlchemyError:
+            house.left_behind.put((merchant_id, case_id))
+            raise
 
 
 def _breaker(tx: Connection, merchant: Merchant, answers: Sequence[Answer], real: datetime) -> timedelta:

@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from recoup.engine.act import Work, act
+from recoup.engine.act import Work, act, free_strays
 from recoup.engine.charge import Answer, carry_out
 from recoup.engine.house import House
 from recoup.engine.receive import read_inbox
@@ -55,6 +55,8 @@ def play(
     if not _take(house, merchant.id):
         return
     try:
+        # Nobody else plays this clock: what we hold was left behind by trouble that ended our last turn.
+        free_strays(house, merchant, ())
         while keep_on():
             merchant = settle(house, merchant.id, run, keep_on)
             if merchant.clock_target is None or not _forward(house, merchant):

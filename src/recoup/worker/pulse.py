@@ -7,6 +7,7 @@ import sqlalchemy as sa
 import structlog
 
 from recoup.engine.house import House
+from recoup.engine.record import free_left_behind
 from recoup.store import heartbeat
 from recoup.store.engines import writing
 
@@ -45,6 +46,7 @@ class Pulse:
         while not self._stop.wait(heartbeat.BEAT_EVERY.total_seconds()):
             try:
                 self._beat()
+                free_left_behind(self._house)
             except sa.exc.SQLAlchemyError as e:
                 log.warning("heartbeat failed", fault=type(e).__name__)
 
