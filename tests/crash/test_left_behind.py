@@ -52,7 +52,7 @@ def test_doors_that_live_on(diary: Diary, monkeypatch: pytest.MonkeyPatch, lost:
                     tx.commit()
                 away()
 
-            broken.setattr(operate.cases, "save", save)
+            broken.setattr(cases, "save", save)
         with pytest.raises(sa.exc.OperationalError):
             operate.retry(doors, diary.merchant, "c_1", actor="customer", trigger=Trigger.CUSTOMER)
     pulse._beat()  # the doors live on

@@ -1,15 +1,20 @@
 """Stories in which everything comes at the wrong moment: late, twice, in the wrong order, wrong in itself, or all at once."""
 
+import msgspec
 import pytest
 
 from recoup.channels import port as mail
 from recoup.domain.case import State
 from recoup.engine import operate
-from recoup.store import boxes
-from recoup.store.engines import reading
+from recoup.engine.act import act
+from recoup.engine.charge import carry_out
+from recoup.engine.record import record
+from recoup.psp import port
+from recoup.store import boxes, heartbeat
+from recoup.store.engines import reading, writing
 from tests.diaries import books
 from tests.diaries.conftest import Begin
-from tests.diaries.house_diary import Diary, messages, policy
+from tests.diaries.house_diary import TEST_CLOCK, Diary, instant, messages, policy
 
 
 def statuses(diary: Diary, case_id: str = "c_1") -> tuple[dict[str | None, str], dict[str | None, str]]:
@@ -76,3 +81,152 @@ def test_amount_changed_without_a_word_and_only_the_customer_can_move_it(begin: 
     diary.until("Tue 10 Jun 12:00")
     assert diary.told() == ["notice_1"]
     assert diary.case().debt.amount_minor == 9900
+
+
+def test_the_end_of_a_dispute_overtakes_its_beginning(begin: Begin) -> None:
+    """18. `dispute.closed` is told before `dispute.opened`: nothing stays held for ever, and what was lost stays lost."""
+    diary = begin()
+    diary.fails("51", 4900, then=["paid"])
+    diary.until("Tue 3 Jun 10:00")
+    diary.hears("dispute.closed", debt_id="in_1", ref="dp_1", won=False)
+    diary.later(seconds=5)
+    diary.hears("dispute.opened", debt_id="in_1", ref="dp_1")
+    diary.later(hours=2)
+    assert diary.case().state is State.LOST
+    assert len(diary.facts(kind="dispute_lost")) == 1
+
+
+def test_a_refund_overtakes_its_payment(begin: Begin) -> None:
+    """17. The refund that the customer still owes is told before the payment it gives back: a new case of exactly 1000."""
+    diary = begin()
+    diary.fails("51", 4900)
+    diary.bank.settle("in_1")
+    diary.hears("debt.refunded", debt_id="in_1", amount_minor=1000, still_owed=True)
+    diary.later(seconds=5)
+    diary.hears("payment.succeeded", debt_id="in_1", amount_minor=4900, ref="tr_1", by="elsewhere")
+    diary.turns()
+    owed = diary.bank.owe("in_1", 1000, "EUR", ["paid"])
+    owed.paid_outside = 4900
+    diary.later(seconds=30)
+    assert [c.debt.amount_minor for c in diary.cases()] == [4900, 1000]
+    assert diary.case().state is State.RECOVERED
+
+
+@pytest.mark.parametrize("failed_first", [True, False], ids=["failed-before-the-end", "failed-after-the-end"])
+def test_the_end_of_a_subscription_overtakes_its_failure(begin: Begin, failed_first: bool) -> None:
+    """43 (a). The plan is cancelled at once, and the news comes before the failure that was earlier: nothing is charged.
+    A payment that fails after the end is owed all the same."""
+    diary = begin()
+    if not failed_first:
+        diary.hears("subscription.canceled", subscription_id="sub_9")
+        diary.later(minutes=10)
+    view = diary.failure("51", 4900, n=9)
+    if failed_first:
+        diary.later(minutes=10)
+        diary.hears("subscription.canceled", subscription_id="sub_9")
+        diary.later(minutes=10)
+    diary.hears("payment.failed", **msgspec.to_builtins(view))
+    diary.until("Tue 1 Jul 09:00")
+    (case,) = diary.cases()
+    assert (case.state is State.LOST_VOLUNTARY) == failed_first
+    assert (diary.charges("in_9") == []) == failed_first
+
+
+def test_a_payment_in_another_currency_settles_nothing(begin: Begin) -> None:
+    """21. 4900 JPY are told of a debt of 4900 EUR: never converted, never taken for the whole; a person looks."""
+    diary = begin()
+    diary.fails("51", 4900, "EUR")
+    diary.hears(
+        "payment.succeeded", debt_id="in_1", amount_minor=4900, currency="JPY", ref="tr_1", by="elsewhere"
+    )
+    diary.turns()
+    case = diary.case()
+    assert (case.state, case.queue) == (State.WAITING, "data_fault")
+    diary.until("Tue 10 Jun 09:00")
+    assert diary.charges() == []
+
+
+def test_a_pause_does_not_end_a_dispute(begin: Begin) -> None:
+    """18. A disputed debt is paused for a day: when the day is over it is disputed still, and nothing is charged."""
+    diary = begin()
+    diary.fails("51", 4900)
+    diary.hears("dispute.opened", debt_id="in_1", ref="dp_1")
+    diary.turns()
+    until = instant("Tue 3 Jun 09:00")
+    operate.pause(diary.house, diary.merchant, "c_1", actor="staff:anna", reason="on holiday", until=until)
+    diary.until("Tue 17 Jun 09:00")
+    assert diary.charges() == []
+    hold = diary.case().hold
+    assert hold is not None
+    assert hold.reason == "dispute"
+
+
+def test_news_while_a_call_is_under_way(begin: Begin) -> None:
+    """33. A note is written while a charge is being made: no other worker asks about it, or sends it, meanwhile."""
+    diary = begin()
+    if diary.life == TEST_CLOCK:
+        pytest.skip("one worker plays a test clock")
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    diary.asleep_until("Tue 3 Jun 09:00")
+    other = diary.new_house(diary.url, "w_2")
+    for house in (diary.house, other):
+        with writing(house.db) as tx:
+            heartbeat.beat(tx, house.worker_id, "here", diary.clock.now())
+    works = act(diary.house, diary.merchant, limit=10)
+    operate.note(diary.house, diary.merchant, "c_1", actor="staff:anna", text="They called.")
+    assert act(other, diary.merchant, limit=10) == []
+    record(diary.house, diary.merchant, [(w, carry_out(diary.house, diary.merchant, w)) for w in works])
+    assert diary.case().state is State.RECOVERED
+    diary.later(hours=1)
+    assert list(diary.bank.sends.values()) == [1]
+
+
+def test_an_answer_that_comes_after_another_worker_has_sent(begin: Begin) -> None:
+    """26. A worker's heart stops in the middle of its question; another sends the charge, and its answer is lost. What the
+    first one hears then (it is paid!) is the money of this very attempt, and not somebody else's."""
+    diary = begin()
+    if diary.life == TEST_CLOCK:
+        pytest.skip("one worker plays a test clock")
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    diary.asleep_until("Tue 3 Jun 09:00")
+    (work,) = act(diary.house, diary.merchant, limit=10)
+    other = diary.new_house(diary.url, "w_2")
+    diary.bank.lost.append("after")
+    honest = diary.bank.look_up
+
+    def unheard(request: port.ChargeRequest) -> port.LookUpAnswer:
+        return honest(request) if not diary.bank.charges else port.Unknown(why="no answer")
+
+    diary.bank.look_up = unheard  # type: ignore[method-assign]
+    (again,) = act(other, diary.merchant, limit=10)
+    record(other, diary.merchant, [(again, carry_out(other, diary.merchant, again))])
+    diary.bank.look_up = honest  # type: ignore[method-assign]
+    late = carry_out(diary.house, diary.merchant, work)
+    assert isinstance(late, port.Settled)
+    record(diary.house, diary.merchant, [(work, late)])
+    diary.later(minutes=1)
+    case = diary.case()
+    assert (case.state, case.by, case.surplus_minor) == (State.RECOVERED, "retry", 0)
+    assert [a.result for a in case.attempts] == ["declined", "paid"]
+
+
+def test_an_attempt_taken_for_lost_had_paid_and_so_did_the_next(begin: Begin) -> None:
+    """28. The provider says for a day that it never heard of the first attempt, and collects by the second. Then it tells
+    that the first has paid too: the customer gets exactly that back, however often it is told."""
+    diary = begin()
+    diary.fails("51", 4900, then=["paid"])
+    diary.bank.lost.append("before")
+    diary.bank.silent = True
+    diary.until("Wed 4 Jun 12:00")
+    (first,) = diary.bank.sends
+    diary.bank.silent = False
+    diary.until("Sat 7 Jun 12:00")
+    assert diary.case().state is State.RECOVERED
+    for ref in ("ch_late", "ch_late", None):
+        diary.hears("payment.succeeded", debt_id="in_1", attempt_id=first, ref=ref, amount_minor=4900)
+    diary.turns()
+    case = diary.case()
+    assert (case.surplus_minor, case.queue) == (4900, "refund")
+    diary.bank.debts["in_1"].paid_outside += 4900

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, OPEN, OURS, Case, State
+from recoup.domain.case import CLOSED, IDLE, IN_FLIGHT, OPEN, OURS, Case, State
 from recoup.domain.event import Event
 from recoup.domain.experiment import Enrolment
 from recoup.domain.policy import Policy
@@ -30,6 +30,9 @@ class Ignore(msgspec.Struct, frozen=True, kw_only=True):
 
     because: str
 
+
+OUR_ATTEMPTS = "at_"
+"""How the ids of our own attempts begin."""
 
 Intake = Open | Append | Ignore
 
@@ -183,8 +186,13 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
             facts=(paid_fact(case, ours, ref=event.ref, now=now, actor=actor),),
             because="our attempt paid",
         )
+    late = _unbooked(case, event, now=now, actor=actor)
+    if late is not None:
+        return late
     if case.state in CLOSED:
         return _on_top(case, event, now=now, actor=actor)
+    if event.currency not in (None, case.debt.currency):
+        return _another_currency(case, event, now=now, actor=actor)
     if _echo_of_part(case, event):
         return Ignore(
             because="a part of ours that is written down already; the biller is asked before a charge"
@@ -198,6 +206,46 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
         at=now, actor=actor, by=event.by or "elsewhere", amount_minor=event.amount_minor, ref=event.ref
     )
     return Append(facts=(fact,), because="settled without an attempt of ours")
+
+
+def _unbooked(case: Case, event: Event, *, now: datetime, actor: str) -> Intake | None:
+    """An attempt of ours that was written down as never sent has collected, and so has a later one."""
+    id = event.attempt_id
+    if id is None or not id.startswith(OUR_ATTEMPTS) or event.currency not in (None, case.debt.currency):
+        return None
+    paid = any(a.result is Result.PAID and a.trigger in OURS for a in case.attempts)
+    if case.state is not State.RECOVERED or not paid or any(a.id == id for a in case.attempts):
+        return None
+    amount_minor = case.debt.amount_minor if event.amount_minor is None else event.amount_minor
+    fact = late_money(case, id, amount_minor=amount_minor, ref=event.ref, now=now, actor=actor)
+    if fact is None:
+        return None
+    return Append(facts=(fact,), because="an attempt of ours that was taken for not sent has paid as well")
+
+
+def late_money(
+    case: Case, attempt_id: str, *, amount_minor: int, ref: str | None, now: datetime, actor: str
+) -> f.PaidElsewhere | None:
+    """Money from an attempt of ours that the books say did not pay; None where they know of it.
+
+    It settles a case that is open; where the debt was collected meanwhile it is owed back. It goes by the attempt's id,
+    so that it counts once under whatever reference it is told.
+    """
+    over = (Result.PAID, Result.UNKNOWN, Result.PENDING)
+    booked = any(a.id == attempt_id and a.result in over for a in case.attempts)
+    seen = {case.settled_ref, *case.surplus_refs, *(a.ref for a in case.attempts if a.result is Result.PAID)}
+    if booked or attempt_id in seen or (ref is not None and ref in seen):
+        return None
+    if case.state not in {*IDLE, *IN_FLIGHT, State.RECOVERED, State.LOST}:
+        return None
+    return f.PaidElsewhere(at=now, actor=actor, by="retry", amount_minor=amount_minor, ref=attempt_id)
+
+
+def _another_currency(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    """Amounts are never converted: whether the debt is settled is for a person to find out, and nothing is charged meanwhile."""
+    why = f"a payment in {event.currency} was told of this debt in {case.debt.currency}; amounts are never converted"
+    fact = f.HandedOver(at=now, actor=actor, queue="data_fault", because=(why,))
+    return Append(facts=(fact,), because=why)
 
 
 def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:

@@ -329,6 +329,9 @@ def _dispute_won(case: Case, fact: f.DisputeWon) -> Changes:
 
 
 def _hold(case: Case, hold: Hold) -> Changes:
+    """Holds the case. A dispute's hold gives way to no other: one with an end would let a disputed debt be charged."""
+    if case.hold is not None and case.hold.reason == DISPUTE:
+        return {}
     return {"hold": hold} | ({} if case.in_flight else {"next_action_at": hold.until, "plan": None})
 
 

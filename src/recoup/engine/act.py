@@ -93,7 +93,7 @@ def act(house: House, merchant: Merchant, *, limit: int) -> list[Work]:
         around = read_around(house, tx, merchant, batch, policies, now)
         for case, policy in zip(batch, policies, strict=True):
             _one(turn, tx, case, policy, turn.around(case, around.get(case.id, NOTHING_AROUND)))
-        cases.save(tx, turn.changes)
+        cases.save(tx, turn.changes, ours=True)
         notices.tell(house, tx, merchant.id, turn.changes, now)
         boxes.put(tx, turn.out)
     return turn.works

@@ -31,11 +31,13 @@ def finish(
     now: datetime,
     *,
     around: Mapping[str, Around] | None = None,
+    ours: bool = False,
 ) -> None:
     """Decides what each changed case does next and writes cases, facts, attempts and outbox items.
 
     `around` is what surrounds each case, where the caller has read it already. Messages of a case that has closed or
-    is held are withdrawn in the same transaction. Raises `cases.Overtaken`.
+    is held are withdrawn in the same transaction. `ours`: the provider's answers are written down, and the cases are
+    free. Raises `cases.Overtaken`.
     """
     if not changes:
         return
@@ -53,7 +55,7 @@ def finish(
         elif case.plan is None and case.next_action_at is not None and case.next_action_at <= now:
             plan(change, policy, now, around.get(case.id, NOTHING_AROUND))
         _take_back(change, now)
-    cases.save(tx, changes)
+    cases.save(tx, changes, ours=ours)
     notices.tell(house, tx, merchant.id, changes, now)
     boxes.put(tx, out)
     quiet = [c.case.id for c in changes if _quiet(c.case) and c.case.messages]

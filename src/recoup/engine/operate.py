@@ -225,7 +225,7 @@ def _begun(
             amount_minor=part.amount_minor if part else None,
         )  # fmt: skip
         change.claim = house.worker_id
-        cases.save(tx, [change])
+        cases.save(tx, [change], ours=True)
     return change, decision
 
 

@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 
 from recoup.channels.esp import port as esp
 from recoup.decide import assignment, intake
-from recoup.domain.case import Case
+from recoup.domain.case import CLOSED, OPEN, Case, State
 from recoup.domain.event import Event
+from recoup.domain.fold import DISPUTE
 from recoup.domain.view import CaseView
 from recoup.engine import health, returned, stated
 from recoup.engine.finish import finish
@@ -28,6 +29,11 @@ log = structlog.get_logger()
 
 PARKED_FOR = timedelta(days=60)
 PATIENCE = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
+OVERTAKEN_FOR = timedelta(hours=23)
+"""How long the end of a subscription waits for a failure that was told after it, though it came before."""
+ENDED_BEFORE = (
+    "no open case of this subscription; it is read again if one is told that failed before it ended"
+)
 TRIES = 24
 TOLD_BY_API = "api"
 _event_decoder = msgspec.json.Decoder(Event)
@@ -107,6 +113,8 @@ def _names(changes: Iterable[Change]) -> Iterator[str]:
     """Everything by which an event that came too early may wait for these cases."""
     for change in changes:
         yield change.case.debt.id
+        if change.case.debt.subscription_id is not None:
+            yield f"subscription {change.case.debt.subscription_id}"
         for attempt in change.case.attempts:
             yield f"attempt {attempt.id}"
             if attempt.ref is not None:
@@ -207,11 +215,14 @@ def _read_report(house: House, merchant: Merchant, item: boxes.InItem, now: date
 
 def _marked(house: House, item: boxes.InItem, *, status: str, why: str) -> None:
     with writing(house.db) as tx:
-        boxes.mark(tx, item, status=status, why=why)
+        if boxes.still_new(tx, item):
+            boxes.mark(tx, item, status=status, why=why)
 
 
 def _later(house: House, item: boxes.InItem, now: datetime, why: str) -> None:
     with writing(house.db) as tx:
+        if not boxes.still_new(tx, item):
+            return  # another worker could read it meanwhile
         if item.tries >= TRIES:
             boxes.mark(tx, item, status="refused", why=f"given up after {item.tries} tries: {why}")
         else:
@@ -235,20 +246,48 @@ def _apply(
     if event.kind == "method.updated" and event.customer_id is not None and event.method is not None:
         renewals.with_method(tx, merchant.id, event.customer_id, event.method)
     found = _concerned(tx, merchant, event)
-    if not found and event.kind != "ignored":
+    if _unheard_of(found, event):
         _wait(tx, item, event, now)
         return
     if len(found) > 1 and _waits_for(event).startswith(("attempt ", "ref ")):
         why = f"{_waits_for(event)} belongs to {len(found)} cases; the event has to name its debt_id"
         boxes.mark(tx, item, status="refused", why=why)
         return
+    if item.tries < len(PATIENCE) and _too_early(found, event):
+        why = f"nothing is known yet that {event.kind} could follow; it is read again soon"
+        boxes.mark(tx, item, status="new", why=why, next_try_at=now + PATIENCE[item.tries])
+        return
+    if item.why == ENDED_BEFORE:
+        found = [c for c in found if c.state in OPEN and event.at >= _failed_at(c)]
     changes, says = _changes(house, tx, merchant, found, event, now=now, actor=actor)
     finish(house, tx, merchant, changes, now)
     boxes.mark(tx, item, status="done", why="; ".join(dict.fromkeys(s for s in says if s)) or event.because)
 
 
+def _unheard_of(found: Sequence[Case], event: Event) -> bool:
+    """Whether an event may have come before the case it speaks of."""
+    if event.kind == "subscription.canceled" and not event.at_period_end and event.debt_id is None:
+        return all(case.state in CLOSED for case in found)
+    return not found and event.kind != "ignored"
+
+
+def _too_early(found: Sequence[Case], event: Event) -> bool:
+    """Whether an event has overtaken the one it follows: a dispute's end its beginning, a refund its payment."""
+    if event.kind == "dispute.closed":
+        return all(case.hold is None or case.hold.reason != DISPUTE for case in found)
+    unpaid = OPEN - {State.DISPUTED}
+    return event.kind == "debt.refunded" and all(case.state in unpaid for case in found)
+
+
+def _failed_at(case: Case) -> datetime:
+    """When the payment of a case failed."""
+    return min([case.opened_at, *(a.at for a in case.attempts)])
+
+
 def _waits_for(event: Event) -> str:
     """The name under which an event waits for what it speaks of; empty where it waits for nothing."""
+    if event.kind == "subscription.canceled" and event.debt_id is None and not event.at_period_end:
+        return f"subscription {event.subscription_id}"
     if event.debt_id is not None:
         return event.debt_id
     if event.attempt_id is not None:
@@ -261,13 +300,15 @@ def _wait(tx: Connection, item: boxes.InItem, event: Event, now: datetime) -> No
     object may be on its way into the books at this very moment. A reference alone may be that of a charge whose answer
     is still to be written down, which wakes nothing: it is looked for a few times."""
     name = _waits_for(event)
-    if not name or now - item.received_at >= PARKED_FOR:
+    ended = name.startswith("subscription ")
+    longest = OVERTAKEN_FOR if ended else PARKED_FOR
+    if not name or now - item.received_at >= longest:
         boxes.mark(tx, item, status="done", why="it concerns no case")
         return
     looks = PATIENCE if name.startswith("ref ") else PATIENCE[:1]
-    again = now + looks[item.tries] if item.tries < len(looks) else item.received_at + PARKED_FOR
+    again = now + looks[item.tries] if item.tries < len(looks) else item.received_at + longest
     what = f"debt {name}" if event.debt_id is not None else name
-    why = f"{what} is not known (yet); it is read again when it appears"
+    why = ENDED_BEFORE if ended else f"{what} is not known (yet); it is read again when it appears"
     boxes.mark(tx, item, status="parked", why=why, debt_id=name, next_try_at=again)
 
 

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
-from recoup.decide.intake import paid_fact
+from recoup.decide.intake import late_money, paid_fact
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, IDLE
+from recoup.domain.case import CLOSED, IDLE, Case
 from recoup.domain.decision import Decision
 from recoup.domain.fold import RECONCILE_AFTER
 from recoup.domain.plain import plain
@@ -64,7 +64,7 @@ def _record(house: House, merchant: Merchant, done: Sequence[Done], *, read_agai
             _write(change, work, answer, now, retry_at)
             changes.append(change)
         around = {work.case.id: work.around for work, _ in done}
-        finish(house, tx, merchant, [c for c in changes if c.facts], now, around=around)
+        finish(house, tx, merchant, [c for c in changes if c.facts], now, around=around, ours=True)
         idle = [c.case.id for c in changes if not c.facts]
         if idle:
             cases.give_back(tx, merchant.id, idle, house.worker_id, None)
@@ -118,8 +118,25 @@ def _write(change: Change, work: Work, answer: Answer, now: datetime, retry_at: 
         return
     attempt = change.case.in_flight
     if work.attempt is None or attempt is None or attempt.id != work.attempt.id:
-        return  # its own event, or another worker, has told the answer already
+        _too_late(change, work, answer, now)
+        return
     _attempt(change, attempt.id, answer, now, retry_at)
+
+
+def _too_late(change: Change, work: Work, answer: Answer, now: datetime) -> None:
+    """Its own event, or another worker, has told the answer already. Money that came all the same is not lost sight of."""
+    if not isinstance(answer, port.Paid) or work.attempt is None:
+        return
+    fact = late_money(
+        change.case, work.attempt.id, amount_minor=work.attempt.amount_minor, ref=plain(answer.ref), now=now, actor=ENGINE
+    )  # fmt: skip
+    if fact is not None:
+        change.add(fact)
+
+
+def _asked_meanwhile(case: Case) -> bool:
+    """Whether somebody has asked about the attempt since it was begun, and may have sent it."""
+    return case.reconciles > 0 or case.state.value in ("unknown", "settling")
 
 
 def _attempt(change: Change, attempt_id: str, answer: Answer, now: datetime, retry_at: datetime) -> None:
@@ -153,6 +170,8 @@ def _attempt(change: Change, attempt_id: str, answer: Answer, now: datetime, ret
             not_sent("the provider has no record of it")
         case port.NotSent():
             _not_sent(change, attempt_id, answer, now, retry_at)
+        case port.Settled() | port.DebtState() if _asked_meanwhile(change.case):
+            _unknown(change, attempt_id, "this call did not send it; another one may have", now)
         case port.Settled(status=status):
             not_sent(f"the biller says the debt is {status}")
             settle(change, status, now)
@@ -177,7 +196,7 @@ def _not_sent(
     change: Change, attempt_id: str, answer: port.NotSent, now: datetime, retry_at: datetime
 ) -> None:
     """Surely not sent this time. An attempt whose answer was lost before stays unknown: this look-up said nothing."""
-    if change.case.reconciles > 0 or change.case.state.value in ("unknown", "settling"):
+    if _asked_meanwhile(change.case):
         _unknown(change, attempt_id, answer.why, now)
         return
     change.add(

@@ -149,6 +149,8 @@ def _findable(event: Event) -> Event:
     needed = _FINDS_BY[event.kind]
     if not any(getattr(event, name) for name in needed):
         raise Refused(f"{event.kind} names nothing to find its case by; data needs {' or '.join(needed)}")
+    if event.kind == "payment.succeeded" and event.amount_minor == 0:
+        raise Refused("payment.succeeded says that nothing was paid; data.amount_minor must be at least 1")
     if event.kind == "debt.refunded" and event.amount_minor is None:
         raise Refused("debt.refunded does not say how much; data needs amount_minor")
     if event.kind == "method.updated" and event.method is None:

@@ -178,8 +178,12 @@ def due(
     return [(r.id, r.body) for r in connection.execute(query, {"live": list(live)})]
 
 
-def save(connection: Connection, changes: Sequence[Change]) -> None:
-    """Writes every change: new rows, moved rows, their facts and attempts. Raises `Overtaken`, all or nothing."""
+def save(connection: Connection, changes: Sequence[Change], *, ours: bool = False) -> None:
+    """Writes every change: new rows, moved rows, their facts and attempts. Raises `Overtaken`, all or nothing.
+
+    `ours`: nobody else has these cases under way, and each gets its change's claim. News about a case leaves the claim
+    with whoever is calling the provider for it: freed then, it would be asked about, and sent, by two at once.
+    """
     new = [c for c in changes if c.before is None]
     # In the order of their ids, so that two batches that meet wait for each other one way round only.
     moved = sorted(
@@ -189,6 +193,9 @@ def save(connection: Connection, changes: Sequence[Change]) -> None:
     plain = all(seldom_moved(c.before) == seldom_moved(c.case) for c in moved if c.before)
     row = stepped_row if plain else moved_row
     rows = [row(c.case, c.claim) | {"guard_was": c.before.version} for c in moved if c.before]
+    if not ours:
+        for each in rows:
+            del each["claimed_by"]
     if bulk.update(connection, cases, rows, key=("merchant_id", "id"), guard="version") != len(rows):
         raise Overtaken("a case of this batch was moved by someone else first; load it again")
     log = (fact_row(c.case, seq, fact) for c in (*new, *moved) for seq, fact in _numbered(c))
