@@ -5,7 +5,7 @@ import pytest
 
 from recoup.channels import port as mail
 from recoup.domain.case import State
-from recoup.engine import operate
+from recoup.engine import operate, receive
 from recoup.engine.act import act
 from recoup.engine.charge import carry_out
 from recoup.engine.record import record
@@ -230,3 +230,47 @@ def test_an_attempt_taken_for_lost_had_paid_and_so_did_the_next(begin: Begin) ->
     case = diary.case()
     assert (case.surplus_minor, case.queue) == (4900, "refund")
     diary.bank.debts["in_1"].paid_outside += 4900
+
+
+def part(diary: Diary, amount_minor: int, ref: str | None, **more: object) -> None:
+    """The biller tells of a part payment."""
+    told = {"debt_id": "in_1", "amount_minor": amount_minor, "currency": "EUR", "by": "elsewhere"}
+    diary.hears("payment.succeeded", ref=ref, **(told | more))  # type: ignore[arg-type]
+    diary.turns()
+
+
+def test_a_part_told_twice_is_no_whole(begin: Begin) -> None:
+    """35. Half of it is paid by transfer, and told by two events: the other half is still due, and charged once."""
+    diary = begin()
+    diary.fails("51", 10_000, then=["paid"])
+    diary.bank.debts["in_1"].amount_minor = 5000
+    part(diary, 5000, "tr_1")
+    part(diary, 5000, "tr_1")
+    case = diary.case()
+    assert (case.state, case.debt.amount_minor) == (State.WAITING, 5000)
+    diary.until("Tue 3 Jun 10:00")
+    assert [c.amount_minor for c in diary.bank.charges.values()] == [5000]
+    part(diary, 5000, "tr_1")
+    assert (diary.case().state, diary.case().surplus_minor) == (State.RECOVERED, 0)
+
+
+def test_a_part_told_after_it_was_seen(begin: Begin) -> None:
+    """36. The biller, asked before a charge, says that half is due. The event of that half comes an hour later, and is not
+    taken for the other half; the event of the other half is."""
+    diary = begin()
+    diary.fails("51", 10_000, then=["51"])
+    diary.bank.debts["in_1"].amount_minor = 5000
+    paid_at = diary.now()
+    diary.until("Tue 3 Jun 10:00")
+    assert diary.case().debt.amount_minor == 5000
+    diary.count += 1
+    body = {"debt_id": "in_1", "amount_minor": 5000, "currency": "EUR", "by": "elsewhere", "ref": "tr_1"}
+    raw = msgspec.json.encode({"type": "payment.succeeded", "id": "evt_late", "at": paid_at, "data": body})
+    receive.webhook(
+        diary.house, diary.merchant, raw, diary.bank.signer.headers("evt_late", raw, diary.clock.now())
+    )
+    diary.turns()
+    assert (diary.case().state, diary.case().debt.amount_minor) == (State.WAITING, 5000)
+    diary.bank.settle("in_1")
+    part(diary, 5000, "tr_2")
+    assert diary.case().state is State.RECOVERED

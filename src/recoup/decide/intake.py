@@ -197,10 +197,14 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
         return Ignore(
             because="a part of ours that is written down already; the biller is asked before a charge"
         )
+    known = _counted(case, event)
+    if known is not None:
+        return Ignore(because=known)
     if _part(case, event):
         rest = case.debt.amount_minor - (event.amount_minor or 0)
         return Append(
-            facts=(f.AmountChanged(at=now, actor=actor, amount_minor=rest),), because="part of it was paid"
+            facts=(f.AmountChanged(at=now, actor=actor, amount_minor=rest, ref=event.ref),),
+            because="part of it was paid",
         )
     fact = f.PaidElsewhere(
         at=now, actor=actor, by=event.by or "elsewhere", amount_minor=event.amount_minor, ref=event.ref
@@ -251,7 +255,7 @@ def _another_currency(case: Case, event: Event, *, now: datetime, actor: str) ->
 def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
     """A second payment of a debt that is collected already is owed back. It must say that it came from elsewhere,
     under a reference nobody has seen: what only echoes our own attempt is no second payment."""
-    known = {a.ref for a in case.attempts} | {case.settled_ref, *case.surplus_refs}
+    known = {a.ref for a in case.attempts} | {case.settled_ref, *case.surplus_refs, *case.part_refs}
     if (
         case.state is not State.RECOVERED
         or event.by != "elsewhere"
@@ -288,6 +292,19 @@ def _echo_of_part(case: Case, event: Event) -> bool:
         return False
     parts = [a.amount_minor for a in case.attempts if a.result is Result.PAID and a.trigger in OURS]
     return event.amount_minor in parts
+
+
+def _counted(case: Case, event: Event) -> str | None:
+    """Why a payment is off the amount already, though the case is open; None where it is not.
+
+    Taken off twice, a part would look like the whole. Leaving a whole out costs nothing: the biller is asked before
+    anything is charged or said.
+    """
+    if event.ref is not None and event.ref in case.part_refs:
+        return "this part payment is known already"
+    if event.amount_minor is not None and case.asked_at is not None and event.at <= case.asked_at:
+        return "it was made before the biller was last asked what is due, so it is off the amount already"
+    return None
 
 
 def _part(case: Case, event: Event) -> bool:

@@ -154,6 +154,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Collected beyond the debt and not yet paid back."""
     surplus_refs: tuple[str, ...] = ()
     """The provider's references of payments from elsewhere that came on top; each is counted once."""
+    part_refs: tuple[str, ...] = ()
+    """The references of part payments that were told and are off the amount; each counts once."""
+    asked_at: Instant | None = None
+    """When the biller, asked, last said that another amount is due than we knew."""
     window_ends_at: Instant | None = None
     arms: tuple[Enrolment, ...] = ()
     """Its places in experiments, drawn when it opened and kept for life."""

@@ -139,6 +139,10 @@ class AmountChanged(_Fact, frozen=True, kw_only=True):
     """The amount still due changed at the biller: a credit note, a part payment."""
 
     amount_minor: Minor
+    ref: str | None = None
+    """The reference of the part payment that was told."""
+    asked: bool = False
+    """The biller said so when it was asked: what was paid until then is in it, told or not."""
 
 
 class Voided(_Fact, frozen=True, kw_only=True):

@@ -300,7 +300,10 @@ def _paid_elsewhere(case: Case, fact: f.PaidElsewhere) -> Changes:
 
 def _amount_changed(case: Case, fact: f.AmountChanged) -> Changes:
     debt = msgspec.structs.replace(case.debt, amount_minor=fact.amount_minor)
-    return {"debt": debt, **_wake(case, fact)}
+    known: Changes = {"part_refs": (*case.part_refs, fact.ref)} if fact.ref is not None else {}
+    if fact.asked:
+        known["asked_at"] = fact.at
+    return {"debt": debt, **known, **_wake(case, fact)}
 
 
 def _voided(case: Case, fact: f.Voided) -> Changes:

@@ -239,7 +239,7 @@ def _amount(change: Change, debt: port.DebtState, now: datetime) -> None:
     elif debt.amount_due_minor == 0:
         settle(change, CREDITED, now)
     elif debt.amount_due_minor != change.case.debt.amount_minor:
-        change.add(f.AmountChanged(at=now, actor="provider", amount_minor=debt.amount_due_minor))
+        change.add(f.AmountChanged(at=now, actor="provider", amount_minor=debt.amount_due_minor, asked=True))
 
 
 def _ending(change: Change, answer: Answer, now: datetime, retry_at: datetime) -> None:
