@@ -176,6 +176,25 @@ def test_another_file_is_refused_whole(small_desk: Desk, name: str, content: str
     assert (ended.returncode, words in ended.stderr) == (2, True), ended.stderr
 
 
+def test_the_same_payments_by_another_column_are_due_once(desk: Desk, house: House) -> None:
+    """A file that was taken in by invoice comes again without its invoices, so that its debts have other names."""
+    rows = [
+        stripe_row("ch_1", "a", "Failed", 3),
+        stripe_row("ch_2", "a", "Failed", 1),
+        stripe_row("ch_3", "b", "Failed", 1),
+    ]
+    write(desk.home / "by_invoice.csv", rows)
+    desk.done("import", "stripe", "by_invoice.csv")
+    before = case_of(house, "in_a")
+    write(desk.home / "by_intent.csv", [row | {"Invoice ID": ""} for row in rows])
+    again = desk.run("import", "stripe", "by_intent.csv")
+    assert again.returncode == 1
+    assert "new 0, known 0, refused 2" in again.stdout
+    told = (desk.home / "by_intent.csv.refused.csv").read_text()
+    assert "its payment ch_1 is known already, of debt in_a; nothing is due twice" in told
+    assert case_of(house, "in_a") == before
+
+
 def test_the_plain_file(desk: Desk, house: House) -> None:
     at = (NOW - timedelta(days=2)).isoformat()
     rows = [

@@ -1,10 +1,13 @@
 """`recoup doctor`: examines this installation; every fault comes with its fix."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recoup.cli.faults import FOUND, UNREACHABLE
+
+if TYPE_CHECKING:
+    from recoup.cli.check import Check
 
 
 def doctor(
@@ -32,7 +35,7 @@ def doctor(
             print(msgspec.json.encode(check).decode())
         else:
             mark = {"ok": "ok", "remark": "note", "fault": "FAULT", "unreachable": "FAULT"}[check.state]
-            print(f"{mark:6}  {check.what}{f': {check.fix}' if check.fix else ''}")
+            print(f"{mark:6}  {_told(check)}")
             for record in check.records or ():
                 print(f"{'':6}    {record}")
     wrong = faults + unreachable
@@ -41,3 +44,10 @@ def doctor(
         raise typer.Exit(UNREACHABLE)
     if faults:
         raise typer.Exit(FOUND)
+
+
+def _told(check: "Check") -> str:
+    """One line: what is right, or what is not and how it is mended."""
+    if check.state == "ok":
+        return check.what + (f": {check.fix}" if check.fix else "")
+    return f"not so: {check.what}; {check.fix}"

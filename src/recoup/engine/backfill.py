@@ -51,10 +51,11 @@ def take_back(house: House, merchant: Merchant, views: Sequence[CaseView]) -> li
         policy = house.policy(tx, merchant.id, merchant.policy)
         known = cases.by_debts(tx, merchant.id, [v.debt.id for v in views], lock=True)
         taken_ids = cases.load(tx, merchant.id, [v.case_id for v in views])
+        tried = cases.debts_of(tx, merchant.id, [a.id for v in views for a in v.attempts])
         answers: list[Taken | None] = []
         changes: dict[str, Change] = {}
         for view in views:
-            answer = _at_first_sight(view, known.get(view.debt.id), taken_ids, now)
+            answer = _at_first_sight(view, known.get(view.debt.id), taken_ids, now) or _elsewhere(view, tried)
             if answer is None and view.debt.id in changes:
                 answer = Taken(case_id=view.case_id, status="known", because="told twice in this file")
             fresh = answer is None and view.debt.id not in known
@@ -96,6 +97,17 @@ def _at_first_sight(
         return _refused(
             view, f"the outcome {view.outcome.state!r} is not one of {', '.join(sorted(_STATES))}"
         )
+    return None
+
+
+def _elsewhere(view: CaseView, tried: dict[str, str]) -> Taken | None:
+    """Refuses a debt whose payments are known as another's: read by other columns, a file would have it asked for twice."""
+    for attempt in view.attempts:
+        other = tried.get(attempt.id, view.debt.id)
+        if other != view.debt.id:
+            return _refused(
+                view, f"its payment {attempt.id} is known already, of debt {other}; nothing is due twice"
+            )
     return None
 
 

@@ -3,7 +3,7 @@
 from recoup.psp.port import NotSent, Unknown
 from recoup.psp.stripe_events import NEEDED
 from recoup.psp.stripe_shapes import Endpoint, Invoice, Page, Thing
-from recoup.psp.stripe_wire import Said, Wire
+from recoup.psp.stripe_wire import REFUSED, Said, Wire
 
 Check = tuple[str, bool, str]
 _READS = {
@@ -44,6 +44,8 @@ def _key(wire: Wire, answers: dict[str, Page[Thing] | Said | NotSent | Unknown])
         return what, True, ""
     first = next(iter(answers.values()))
     why = first.text if isinstance(first, Said) else getattr(first, "why", "")
+    if not isinstance(first, Said) and REFUSED not in why:
+        return what, False, f"{why}; see that this machine reaches Stripe, and ask again"
     return (
         what,
         False,

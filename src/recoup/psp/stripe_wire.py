@@ -23,6 +23,7 @@ API_VERSION = "2026-10-28.endive"
 _OLDEST = "2025-03-31"
 """From this version on an invoice names its payments in `payments`."""
 _MOST_CONNECTIONS = 64
+REFUSED = "the API key is refused by Stripe"
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +158,7 @@ class Wire:
         said = self._said(e)
         match e.http_status:
             case 401 | 403:
-                return NotSent(why=f"the API key is refused by Stripe: {said.text}")
+                return NotSent(why=f"{REFUSED}: {said.text}")
             case 429:
                 wish = (e.headers or {}).get("Retry-After", "")
                 wait = float(wish) if wish.isdigit() else None

@@ -144,6 +144,17 @@ def of_attempt(
     return []
 
 
+def debts_of(connection: Connection, merchant_id: str, names: Sequence[str]) -> dict[str, str]:
+    """The debt that each of these attempts is known under, named by its id or by the provider's reference of it."""
+    same = sa.and_(cases.c.merchant_id == attempts.c.merchant_id, cases.c.id == attempts.c.case_id)
+    found: dict[str, str] = {}
+    for column in (attempts.c.ref, attempts.c.id):
+        query = sa.select(column.label("name"), cases.c.debt_id).join_from(attempts, cases, same)
+        rows = connection.execute(query.where(of_merchant(merchant_id, column, "ids")), {"ids": list(names)})
+        found |= {r.name: r.debt_id for r in rows}
+    return found
+
+
 def of_subscription(
     connection: Connection, merchant_id: str, subscription_id: str, *, lock: bool = False
 ) -> list[Case]:
