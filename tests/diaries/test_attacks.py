@@ -1,5 +1,7 @@
 """Stories in which everything comes at the wrong moment: late, twice, in the wrong order, wrong in itself, or all at once."""
 
+from datetime import datetime, timedelta
+
 import msgspec
 import pytest
 
@@ -232,10 +234,19 @@ def test_an_attempt_taken_for_lost_had_paid_and_so_did_the_next(begin: Begin) ->
     diary.bank.debts["in_1"].paid_outside += 4900
 
 
+def told(diary: Diary, kind: str, at: datetime, **data: object) -> None:
+    """An event of an instant that is past arrives only now."""
+    diary.count += 1
+    event_id = f"evt_{diary.count}"
+    raw = msgspec.json.encode({"type": kind, "id": event_id, "at": at, "data": data})
+    headers = diary.bank.signer.headers(event_id, raw, diary.clock.now())
+    receive.webhook(diary.house, diary.merchant, raw, headers)
+
+
 def part(diary: Diary, amount_minor: int, ref: str | None, **more: object) -> None:
     """The biller tells of a part payment."""
-    told = {"debt_id": "in_1", "amount_minor": amount_minor, "currency": "EUR", "by": "elsewhere"}
-    diary.hears("payment.succeeded", ref=ref, **(told | more))  # type: ignore[arg-type]
+    data = {"debt_id": "in_1", "amount_minor": amount_minor, "currency": "EUR", "by": "elsewhere"}
+    diary.hears("payment.succeeded", ref=ref, **(data | more))  # type: ignore[arg-type]
     diary.turns()
 
 
@@ -263,14 +274,39 @@ def test_a_part_told_after_it_was_seen(begin: Begin) -> None:
     paid_at = diary.now()
     diary.until("Tue 3 Jun 10:00")
     assert diary.case().debt.amount_minor == 5000
-    diary.count += 1
-    body = {"debt_id": "in_1", "amount_minor": 5000, "currency": "EUR", "by": "elsewhere", "ref": "tr_1"}
-    raw = msgspec.json.encode({"type": "payment.succeeded", "id": "evt_late", "at": paid_at, "data": body})
-    receive.webhook(
-        diary.house, diary.merchant, raw, diary.bank.signer.headers("evt_late", raw, diary.clock.now())
-    )
+    told(
+        diary, "payment.succeeded", paid_at, debt_id="in_1", amount_minor=5000, currency="EUR", by="elsewhere", ref="tr_1"
+    )  # fmt: skip
     diary.turns()
     assert (diary.case().state, diary.case().debt.amount_minor) == (State.WAITING, 5000)
     diary.bank.settle("in_1")
     part(diary, 5000, "tr_2")
+    assert diary.case().state is State.RECOVERED
+
+
+@pytest.mark.parametrize(
+    "order", [("pm_new", "pm_newer"), ("pm_newer", "pm_new")], ids=["in-order", "reordered"]
+)
+@pytest.mark.parametrize("apart", [0, 60], ids=["in-one-batch", "a-minute-apart"])
+def test_the_newer_of_two_new_cards_is_charged(begin: Begin, order: tuple[str, str], apart: int) -> None:
+    """42. The customer gives a card and, five minutes later, another one; the news comes together, or the wrong way round."""
+    diary = begin()
+    diary.fails("54", 4900, then=["paid"])
+    diary.turns()
+    given = {"pm_new": diary.now() + timedelta(minutes=5), "pm_newer": diary.now() + timedelta(minutes=10)}
+    diary.bank.down = True
+    diary.asleep_until(diary.now() + timedelta(minutes=20))
+    for id in order:
+        told(
+            diary,
+            "method.updated",
+            given[id],
+            customer_id="cus_1",
+            method={"id": id, "kind": "card", "network": "visa"},
+        )
+        if apart:
+            diary.later(seconds=apart)
+    diary.bank.down = False
+    diary.later(hours=8)
+    assert [c.method_id for c in diary.bank.charges.values()] == ["pm_newer"]
     assert diary.case().state is State.RECOVERED

@@ -323,9 +323,22 @@ def _method(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
     told = _as_told(event.method)
     if any(_as_told(m) == told for m in case.methods):
         return Ignore(because="this method is known already, and nothing about it has changed")
+    if case.method_told_at is not None and event.at < case.method_told_at:
+        return _older_method(case, event.method, now=now, actor=actor)
     method = msgspec.structs.replace(event.method, added_at=now)
-    fact = f.MethodUpdated(at=now, actor=actor, method=method, by=event.by or "customer")
+    fact = f.MethodUpdated(at=now, actor=actor, method=method, by=event.by or "customer", told_at=event.at)
     return Append(facts=(fact,), because="a new method was given")
+
+
+def _older_method(case: Case, method: Method, *, now: datetime, actor: str) -> Intake:
+    """A method that was given before the newest one and is told after it: known from now on, and not the one to charge."""
+    if any(m.id == method.id for m in case.methods):
+        return Ignore(because="something newer is known of this method")
+    because = "given before the newest one, and told after it"
+    fact = f.Joined(
+        at=now, actor=actor, methods=(msgspec.structs.replace(method, added_at=None),), because=because
+    )
+    return Append(facts=(fact,), because=because)
 
 
 def _as_told(method: Method) -> Method:

@@ -147,7 +147,8 @@ def _method(view: CaseView, start: datetime) -> tuple[Method | None, bool]:
     usable = [m for m in view.methods if not m.backup and m.kind != "invoice"]
     given = [m for m in usable if m.added_at is not None and m.added_at >= start]
     if given:
-        newest = max(given, key=lambda m: m.added_at or start)
+        # Of those that were given at the same instant, the one that was told last.
+        newest = max(reversed(given), key=lambda m: m.added_at or start)
         return newest, not _tried_since(view, newest)
     for attempt in reversed(view.attempts):
         for method in usable:

@@ -156,6 +156,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The provider's references of payments from elsewhere that came on top; each is counted once."""
     part_refs: tuple[str, ...] = ()
     """The references of part payments that were told and are off the amount; each counts once."""
+    method_told_at: Instant | None = None
+    """When the newest method was given, by the clock of whoever told of it: what is older and told later is not the newest."""
     asked_at: Instant | None = None
     """When the biller, asked, last said that another amount is due than we knew."""
     window_ends_at: Instant | None = None

@@ -125,6 +125,8 @@ class MethodUpdated(_Fact, frozen=True, kw_only=True):
 
     method: Method
     by: str = "customer"
+    told_at: Instant | None = None
+    """When it was given, by the clock of whoever told of it."""
 
 
 class PaidElsewhere(_Fact, frozen=True, kw_only=True):

@@ -245,7 +245,8 @@ def _not_sent(case: Case, fact: f.AttemptNotSent) -> Changes:
 
 def _method_updated(case: Case, fact: f.MethodUpdated) -> Changes:
     method = msgspec.structs.replace(fact.method, by="updater" if fact.by == "updater" else None)
-    return {"methods": _with_method(case, method), **_wake(case, fact)}
+    told = {"method_told_at": fact.told_at} if fact.told_at is not None else {}
+    return {"methods": _with_method(case, method), **told, **_wake(case, fact)}
 
 
 def _backup_allowed(case: Case, fact: f.BackupAllowed) -> Changes:

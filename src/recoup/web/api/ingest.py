@@ -250,7 +250,7 @@ def _paid(call: Call, payment: Payment) -> PaymentTaken:
 def _told(call: Call, payment: Payment) -> Event:
     return Event(
         kind="payment.succeeded", at=payment.at or call.now, debt_id=payment.debt_id, ref=payment.ref,
-        amount_minor=payment.amount_minor, currency=payment.currency,
+        amount_minor=payment.amount_minor, currency=payment.currency, by="elsewhere",
     )  # fmt: skip
 
 
