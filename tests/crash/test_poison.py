@@ -2,12 +2,18 @@
 
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
 from recoup.domain.case import CLOSED, State
 from recoup.engine.clock import SystemClock
 from recoup.psp import port
+from recoup.store import tables
+from recoup.store.engines import writing
+from recoup.store.rows import case_body
 from recoup.worker import loop
 from recoup.worker.loop import Worker
 from tests.diaries.bank import Charge
@@ -91,3 +97,23 @@ def test_one_answer_that_cannot_be_written(diary: Diary, monkeypatch: pytest.Mon
     assert {c.state for c in diary.cases()} == {State.RECOVERED}
     assert set(diary.bank.sends.values()) <= {1, 2}
     assert len(diary.bank.charges) == 5
+
+
+def test_a_policy_that_cannot_be_read(database_url: str) -> None:
+    """A case follows a policy that is gone, or that this version cannot read: it waits, and stops no other case."""
+    diary = Diary(database_url, REAL_TIME, RULES)
+    diary.fail_many(3, then=["paid"])
+    diary.turns()
+    with writing(diary.house.db) as tx:
+        tx.execute(
+            sa.insert(tables.policies).values(
+                merchant_id="m_1", name="q", version=1, body="{}", source="", created_at=diary.clock.now()
+            )
+        )
+        for case_id, ref in (("c_1", "q@1"), ("c_2", "gone@7")):
+            body = case_body(msgspec.structs.replace(diary.case(case_id), policy=ref))
+            tx.execute(tables.cases.update().where(tables.cases.c.id == case_id).values(body=body))
+    diary.clock.at += timedelta(seconds=5)
+    diary.turn(diary.house)
+    assert [c.state for c in diary.cases()] == [State.WAITING, State.WAITING, State.RECOVERED]
+    diary.close()

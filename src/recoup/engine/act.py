@@ -18,7 +18,7 @@ from recoup.domain.policy import Policy
 from recoup.domain.view import Attempt, Result, Trigger
 from recoup.engine import notices
 from recoup.engine.finish import message_item
-from recoup.engine.house import House
+from recoup.engine.house import House, UnknownPolicy
 from recoup.engine.ids import new_id
 from recoup.engine.planning import ENGINE, plan
 from recoup.engine.surroundings import around as read_around
@@ -89,7 +89,7 @@ def act(house: House, merchant: Merchant, *, limit: int) -> list[Work]:
         batch = _readable(tx, merchant, now, cases.due(tx, merchant.id, now, live=live, limit=limit))
         if not batch:
             return []
-        policies = [house.policy(tx, merchant.id, case.policy) for case in batch]
+        batch, policies = _ruled(house, tx, merchant, now, batch)
         around = read_around(house, tx, merchant, batch, policies, now)
         for case, policy in zip(batch, policies, strict=True):
             _one(turn, tx, case, policy, turn.around(case, around.get(case.id, NOTHING_AROUND)))
@@ -118,6 +118,21 @@ def _readable(tx: Connection, merchant: Merchant, now: datetime, rows: list[tupl
             log.error("case cannot be read; set aside for an hour, run `recoup verify`", case=case_id)
             cases.set_aside(tx, merchant.id, case_id, now + POISONED_FOR)
     return batch
+
+
+def _ruled(
+    house: House, tx: Connection, merchant: Merchant, now: datetime, batch: list[Case]
+) -> tuple[list[Case], list[Policy]]:
+    """The cases with their policies; one whose policy cannot be read is set aside for an hour, and stops no other."""
+    ruled, policies = [], []
+    for case in batch:
+        try:
+            policies.append(house.policy(tx, merchant.id, case.policy))
+            ruled.append(case)
+        except UnknownPolicy as e:
+            log.error("case set aside for an hour; move it to another policy", case=case.id, why=str(e))
+            cases.set_aside(tx, merchant.id, case.id, now + POISONED_FOR)
+    return ruled, policies
 
 
 def _one(turn: Turn, tx: Connection, case: Case, policy: Policy, around: Around) -> None:

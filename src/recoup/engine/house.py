@@ -106,11 +106,12 @@ class House:
         found = self._policies.get((merchant_id, ref))
         if found is None:
             bodies = merchants.policy_bodies(connection, merchant_id)
-            for each, body in bodies.items():
-                self._policies[merchant_id, each] = _policy_decoder.decode(body)
             if ref not in bodies:
                 raise UnknownPolicy(f"policy {ref} is not stored for merchant {merchant_id}")
-            found = self._policies[merchant_id, ref]
+            try:
+                found = self._policies[merchant_id, ref] = _policy_decoder.decode(bodies[ref])
+            except msgspec.MsgspecError as e:
+                raise UnknownPolicy(f"policy {ref} of merchant {merchant_id} cannot be read: {e}") from e
         return found
 
     def chart(self, connection: Connection, merchant: Merchant) -> Chart | None:
