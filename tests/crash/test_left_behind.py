@@ -46,9 +46,9 @@ def test_doors_that_live_on(diary: Diary, monkeypatch: pytest.MonkeyPatch, lost:
         else:
             real = cases.save
 
-            def save(tx: sa.Connection, changes: Any) -> None:
+            def save(tx: sa.Connection, changes: Any, **more: Any) -> None:
                 if lost == "its commit":
-                    real(tx, changes)
+                    real(tx, changes, **more)
                     tx.commit()
                 away()
 

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, OURS, Case, State
+from recoup.domain.case import CLOSED, OUR_ATTEMPTS, Case, State
 from recoup.domain.fold import fold
 from recoup.domain.view import Result
 from recoup.engine.house import House
@@ -109,7 +109,7 @@ def _attempts(house: House, merchant_id: str, cases: list[Case]) -> list[str]:
 def _money(cases: list[Case], bank: Bank) -> list[str]:
     """Every charge of the bank is an attempt of ours with that result, and the other way round; all money is accounted for."""
     found = []
-    ours = {a.id: (c, a) for c in cases for a in c.attempts if a.trigger in OURS}
+    ours = {a.id: (c, a) for c in cases for a in c.attempts if a.id.startswith(OUR_ATTEMPTS)}
     for key, charge in bank.charges.items():
         if key not in ours:
             found.append(f"the bank made charge {key} of debt {charge.debt_id}; no case knows of it")

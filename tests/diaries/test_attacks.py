@@ -7,6 +7,7 @@ import pytest
 
 from recoup.channels import port as mail
 from recoup.domain.case import State
+from recoup.domain.view import Result, Trigger
 from recoup.engine import operate, receive
 from recoup.engine.act import act
 from recoup.engine.charge import carry_out
@@ -310,3 +311,25 @@ def test_the_newer_of_two_new_cards_is_charged(begin: Begin, order: tuple[str, s
     diary.later(hours=8)
     assert [c.method_id for c in diary.bank.charges.values()] == ["pm_newer"]
     assert diary.case().state is State.RECOVERED
+
+
+@pytest.mark.parametrize("trigger", ["customer", "recoup", "native"])
+def test_a_try_that_is_not_ours_has_no_answer_yet(begin: Begin, trigger: str) -> None:
+    """A failure is told together with the customer's own try of this morning, which the bank has not answered. That try is
+    the biller's: it is waited for, and never charged by us under its name."""
+    diary = begin()
+    view = diary.failure("51", 4900, then=["paid"])
+    own = msgspec.structs.replace(
+        view.attempts[0], id="try_1", trigger=Trigger(trigger), result=Result.PENDING, network_code=None
+    )
+    view = msgspec.structs.replace(view, attempts=(*view.attempts, own))
+    receive.failures(diary.house, diary.merchant, [view], actor="api:test")
+    diary.until("Wed 4 Jun 10:00")
+    assert "try_1" not in diary.bank.sends
+    diary.bank.settle("in_1")
+    diary.hears(
+        "payment.succeeded", debt_id="in_1", attempt_id="try_1", ref="ch_1", amount_minor=4900, currency="EUR"
+    )
+    diary.until("Tue 1 Jul 09:00")
+    assert diary.case().state is State.RECOVERED
+    assert diary.case().surplus_minor == 0

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, IDLE, IN_FLIGHT, OPEN, OURS, Case, State
+from recoup.domain.case import CLOSED, IDLE, IN_FLIGHT, OPEN, OUR_ATTEMPTS, OURS, Case, State
 from recoup.domain.event import Event
 from recoup.domain.experiment import Enrolment
 from recoup.domain.policy import Policy
@@ -30,9 +30,6 @@ class Ignore(msgspec.Struct, frozen=True, kw_only=True):
 
     because: str
 
-
-OUR_ATTEMPTS = "at_"
-"""How the ids of our own attempts begin."""
 
 Intake = Open | Append | Ignore
 

@@ -173,9 +173,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def in_flight(self) -> Attempt | None:
-        """The attempt whose answer is not final, if any. There is never more than one of ours."""
+        """The attempt of ours whose answer is not final, if any. There is never more than one; what was told to us of
+        others' tries is theirs to find out, whoever they say has made them."""
+        if self.state in IDLE:
+            return None
         for attempt in reversed(self.attempts):
-            if attempt.result in (Result.UNKNOWN, Result.PENDING) and attempt.trigger in OURS:
+            if attempt.result in (Result.UNKNOWN, Result.PENDING) and attempt.id.startswith(OUR_ATTEMPTS):
                 return attempt
         return None
 
@@ -196,5 +199,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
+OUR_ATTEMPTS = "at_"
+"""How the ids of attempts begin that we make."""
 OURS = frozenset({Trigger.RECOUP, Trigger.CUSTOMER, Trigger.STAFF, Trigger.BACKUP, Trigger.UPDATER})
 """Attempts that go out through us; the others are told to us."""

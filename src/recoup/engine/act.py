@@ -12,7 +12,7 @@ from recoup.decide.ladder import ON_TIME
 from recoup.decide.limits import Counted
 from recoup.decide.situation import NOTHING_AROUND, Around
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, Case
+from recoup.domain.case import CLOSED, OUR_ATTEMPTS, Case
 from recoup.domain.decision import Decision
 from recoup.domain.policy import Policy
 from recoup.domain.view import Attempt, Result, Trigger
@@ -217,7 +217,7 @@ def begin_attempt(
     """The intent to charge as a fact; its fresh id is the idempotency key."""
     change.add(
         f.AttemptStarted(
-            at=now, actor=actor, attempt_id=new_id("at"), method_id=decision.method_id,
+            at=now, actor=actor, attempt_id=new_id(OUR_ATTEMPTS.rstrip("_")), method_id=decision.method_id,
             amount_minor=amount_minor or change.case.debt.amount_minor, trigger=trigger, psp=psp,
             decision=msgspec.structs.replace(decision, runners_up=()),  # they stand with the plan
         )
