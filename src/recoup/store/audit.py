@@ -95,9 +95,18 @@ Place = tuple[datetime, int, str, int]
 
 
 def page(
-    connection: Connection, merchant_id: str, wanted: Wanted, *, after: Place | None, limit: int
+    connection: Connection,
+    merchant_id: str,
+    wanted: Wanted,
+    *,
+    after: Place | None,
+    limit: int,
+    house: bool = False,
 ) -> list[tuple[Place, Entry]]:
-    """Entries of this merchant alone, newest first, `limit` at most; those after `after` where given. Each stands once."""
+    """Entries of this merchant, newest first, `limit` at most; those after `after` where given. Each stands once.
+
+    `house`: with what concerns the house itself, people and roles.
+    """
     a, f = audit.c, facts.c
     log = sa.select(a.at, a.actor, a.what, a.subject, a.body, a.id.label("key"), sa.literal(0).label("nth"))
     acts = sa.select(
@@ -111,7 +120,7 @@ def page(
     )
     by_people = sa.text("substr(facts.actor, 1, 6) = 'staff:'")
     sources = (
-        (0, log.where(a.merchant_id == merchant_id), (a.at, a.actor, a.what, a.subject, a.id, sa.literal(0))),
+        (0, log.where(a.merchant_id.in_([merchant_id, HOUSE] if house else [merchant_id])), (a.at, a.actor, a.what, a.subject, a.id, sa.literal(0))),
         (1, acts.where(f.merchant_id == merchant_id, by_people), (f.at, f.actor, f.kind, f.case_id, f.case_id, f.seq)),
     )  # fmt: skip
     found: list[tuple[Place, Entry]] = []

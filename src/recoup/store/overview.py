@@ -99,7 +99,16 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Place = tuple[datetime, str]
-"""Where a page ends: the opening instant and the id of its last case."""
+"""Where a page ends: the instant and the key of its last row."""
+
+
+def behind(
+    place: Place, at: sa.ColumnElement[datetime], key: sa.ColumnElement[str]
+) -> sa.ColumnElement[bool]:
+    """What comes after a place in a list of the newest first, and by key where the instant is the same."""
+    when, last = place
+    # The first condition says nothing new; an index is entered by it.
+    return sa.and_(at <= when, sa.or_(at < when, key > last))
 
 
 def listed(
@@ -325,10 +334,10 @@ _STANDS: sa.ColumnElement[str] = sa.case(
 
 
 def messages(
-    connection: Connection, merchant_id: str, *, status: str = "", case_id: str = "", before: datetime | None = None,
+    connection: Connection, merchant_id: str, *, status: str = "", case_id: str = "", after: Place | None = None,
     limit: int = 50,
 ) -> list[Message]:  # fmt: skip
-    """Messages of the outbox, newest first."""
+    """Messages of the outbox, newest first; those after `after` (the instant and key a page ended with) where given."""
     o = outbox.c
     who = sa.func.coalesce(customers.c.name, customers.c.email).label("who")
     columns = [o[n] for n in ("once_key", "case_id", "customer_id", "step", "channel", "status", "why")]
@@ -350,8 +359,8 @@ def messages(
         query = query.where(_STANDS.in_([status]))
     if case_id:
         query = query.where(o.case_id == case_id)
-    if before is not None:
-        query = query.where(o.created_at < before)
+    if after is not None:
+        query = query.where(behind(after, o.created_at, o.once_key))
     return [Message(**r._mapping) for r in connection.execute(query)]
 
 

@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from recoup.store.overview import Place, behind
 from recoup.store.tables import STOPPED, inbox
 
 
@@ -27,7 +28,7 @@ def webhooks(
     merchant_id: str,
     *,
     status: str = "",
-    before: datetime | None = None,
+    after: Place | None = None,
     limit: int = 50,
 ) -> list[Webhook]:
     """Webhooks, newest first; `trouble` means refused, parked or tried more than once without success."""
@@ -38,8 +39,8 @@ def webhooks(
         query = query.where(_trouble())
     elif status:
         query = query.where(i.status == status)
-    if before is not None:
-        query = query.where(i.received_at < before)
+    if after is not None:
+        query = query.where(behind(after, i.received_at, i.event_id))
     return [Webhook(**r._mapping) for r in connection.execute(query.limit(limit))]
 
 

@@ -1,7 +1,5 @@
 """The audit log over the API: who did what, when, to what; page by page, or as one CSV file."""
 
-import base64
-import binascii
 import csv
 import io
 from datetime import timedelta
@@ -9,15 +7,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from recoup.domain.instants import Instant, from_micros, text, to_micros
+from recoup.domain.instants import Instant, text
 from recoup.store import audit
-from recoup.store.audit import Entry, Place, Wanted
+from recoup.store.audit import Entry, Wanted
 from recoup.store.engines import reading
+from recoup.web.cursors import Named, cursor, place
 from recoup.web.endpoint import Call, Csv, endpoint
 from recoup.web.problems import FieldFault
 from recoup.web.reading import refused
 
-Named = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 IN_A_FILE = 10_000
 MAY_BE_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -58,15 +56,6 @@ class AuditList(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class _Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a cursor says: instant (microseconds), source, key, number."""
-
-    at: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
-    source: Annotated[int, msgspec.Meta(ge=0, le=1)]
-    key: Named
-    nth: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-
-
 @endpoint("GET", "/v1/audit", scope="admin")
 def list_audit(call: Call, query: AuditQuery) -> AuditList:
     """Lists what people and keys did at this merchant, newest first.
@@ -75,12 +64,14 @@ def list_audit(call: Call, query: AuditQuery) -> AuditList:
     told to a key: that log belongs to no merchant. Pass `next` on as `cursor`; entries that come in meanwhile stand before the
     first page, so none is missed and none comes twice.
     """
-    after = None if query.cursor is None else _place(query.cursor)
+    after = None if query.cursor is None else place(query.cursor)
+    if query.cursor is not None and after is None:
+        raise refused(FieldFault(path="?cursor", why="is not one of ours; pass on `next` of the page before"))
     with reading(call.house.db) as tx:
         found = audit.page(tx, call.merchant.id, _wanted(query), after=after, limit=query.limit + 1)
     more = len(found) > query.limit
     shown = found[: query.limit]
-    return AuditList(items=[_shown(e) for _, e in shown], next=_cursor(shown[-1][0]) if more else None)
+    return AuditList(items=[_shown(e) for _, e in shown], next=cursor(shown[-1][0]) if more else None)
 
 
 @endpoint("GET", "/v1/audit.csv", scope="admin")
@@ -117,27 +108,6 @@ def _shown(entry: Entry) -> AuditShown:
     return AuditShown(
         at=entry.at, actor=entry.actor, what=entry.what, subject=entry.subject, case=entry.case, detail=detail
     )
-
-
-def _cursor(place: Place) -> str:
-    at, source, key, nth = place
-    raw = msgspec.json.encode(_Mark(to_micros(at), source, key, nth))
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _place(cursor: str) -> Place:
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        mark = msgspec.json.decode(raw, type=_Mark)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as e:
-        raise _bad_cursor() from e
-    if "\0" in mark.key:
-        raise _bad_cursor()
-    return from_micros(mark.at), mark.source, mark.key, mark.nth
-
-
-def _bad_cursor() -> Exception:
-    return refused(FieldFault(path="?cursor", why="is not one of ours; pass on `next` of the page before"))
 
 
 endpoints = (list_audit, audit_csv)

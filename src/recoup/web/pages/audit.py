@@ -1,5 +1,6 @@
 """The audit log: who did what, when, to what; read by those who answer for it."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -7,17 +8,20 @@ import msgspec
 from litestar import Response, get
 
 from recoup.domain import authority
-from recoup.domain.instants import from_micros, text, to_micros
+from recoup.domain.instants import text
 from recoup.insight import words
 from recoup.store import audit
-from recoup.store.audit import Entry
+from recoup.store.audit import Entry, Place, Wanted
 from recoup.store.engines import reading
 from recoup.web.auth import Visit
+from recoup.web.cursors import cursor, place
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, NotYours, Visitor
-from recoup.web.pages.figures_out import csv
+from recoup.web.pages.figures_out import streamed
 
 PAGE = 100
+READ = 1_000
+"""So many are read at a time for the file."""
 _WORDS = {
     "noted": "wrote a note", "held": "put it on hold", "released": "let it go on", "assigned": "gave it an owner",
     "handed_over": "put it into a queue", "promised": "noted a promise to pay", "written_off": "wrote it off",
@@ -68,27 +72,33 @@ def audit_page(request: Ask, house: Home, visit: Visitor) -> Response[Any]:
     if visit.merchant is None:
         return no_merchant(visit)
     who = str(request.query_params.get("who", ""))[:200]
-    as_csv = request.query_params.get("as") == "csv"
-    try:
-        before = from_micros(int(str(request.query_params.get("before", ""))))
-    except (ValueError, OverflowError):
-        before = None
+    if request.query_params.get("as") == "csv":
+        head = ("at", "actor", "what", "subject", "detail")
+        return streamed("audit", head, _rows(house, visit.merchant.id, Wanted(actor=who)))
+    after = place(str(request.query_params.get("after", "")))
     with reading(house.db) as tx:
-        found = audit.entries(
-            tx, visit.merchant.id, actor=who, before=before, limit=10_000 if as_csv else PAGE + 1
-        )
+        told = audit.page(tx, visit.merchant.id, Wanted(actor=who), after=after, limit=PAGE + 1, house=True)
         known = audit.actors(tx, visit.merchant.id)
-    if as_csv:
-        rows = [(text(e.at), e.actor, e.what, e.subject, e.body) for e in found]
-        return csv("audit", ("at", "actor", "what", "subject", "detail"), rows)
-    older = None
+    found, older = [entry for _, entry in told], None
     if len(found) > PAGE:
-        kept = {"who": who, "before": str(to_micros(found[PAGE - 1].at))}
+        kept = {"who": who, "after": cursor(told[PAGE - 1][0])}
         older = "/audit?" + urlencode({k: v for k, v in kept.items() if v})
     return desk(
         visit, "audit.html", tab="/queues", lines=[_line(e) for e in found[:PAGE]], who=who,
         known=sorted({*known, *(e.actor for e in found)}), older=older,
     )  # fmt: skip
+
+
+def _rows(house: Home, merchant_id: str, wanted: Wanted) -> Iterator[tuple[str, ...]]:
+    """Every entry for the file, however many; no transaction is held while somebody's network takes its time."""
+    after: Place | None = None
+    while True:
+        with reading(house.db) as tx:
+            told = audit.page(tx, merchant_id, wanted, after=after, limit=READ, house=True)
+        yield from ((text(e.at), e.actor, e.what, e.subject, e.body) for _, e in told)
+        if len(told) < READ:
+            return
+        after = told[-1][0]
 
 
 handlers = [audit_page]

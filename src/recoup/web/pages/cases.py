@@ -6,14 +6,14 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Response, get
 
-from recoup.domain.instants import from_micros, to_micros
 from recoup.domain.policy import CATEGORIES
 from recoup.insight import words
 from recoup.store import overview
 from recoup.store.engines import reading
-from recoup.store.overview import COUNT_TO, Filters, Listed, Place
+from recoup.store.overview import COUNT_TO, Filters
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor
+from recoup.web.pages.places import mark, place
 
 PAGE = 50
 
@@ -28,7 +28,7 @@ def cases_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
                       text=str(asked.get("q", ""))[:200])  # fmt: skip
     with reading(house.db) as tx:
         found = overview.listed(
-            tx, visit.merchant.id, filters, after=_place(str(asked.get("after", ""))), limit=PAGE + 1
+            tx, visit.merchant.id, filters, after=place(str(asked.get("after", ""))), limit=PAGE + 1
         )
         count = overview.counted(tx, visit.merchant.id, filters)
         currencies = overview.currencies(tx, visit.merchant.id)
@@ -43,7 +43,7 @@ def cases_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
         rows=rows,
         headline=_headline(count, filters),
         any_filter=filters != Filters(),
-        next=_address(filters, after=_mark(rows[-1])) if more else None,
+        next=_address(filters, after=mark(rows[-1].case.opened_at, rows[-1].case.id)) if more else None,
         first=_address(filters) if asked.get("after") else None,
         states={"open": "open", **words.STATES},
         categories={c: words.CATEGORIES[c] for c in CATEGORIES},
@@ -58,19 +58,6 @@ def _headline(count: int, filters: Filters) -> str:
         return "No case fits" if filters != Filters() else "No cases yet"
     many = f"more than {COUNT_TO:,}" if count > COUNT_TO else f"{count:,}"
     return f"{many[:1].upper()}{many[1:]} {'case' if count == 1 else 'cases'}" + (f", {what}" if what else "")
-
-
-def _mark(row: Listed) -> str:
-    return f"{to_micros(row.case.opened_at)}.{row.case.id}"
-
-
-def _place(mark: str) -> Place | None:
-    """Where the last page ended; an address that was mangled begins at the beginning."""
-    micros, _, case_id = mark.partition(".")
-    try:
-        return (from_micros(int(micros)), case_id) if case_id else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _address(filters: Filters, **more: str) -> str:

@@ -2,11 +2,17 @@
 
 import csv as csv_format
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from litestar import Response
+from litestar.response import Stream
 
 from recoup.web.pages.frame import GUARDED
+
+CSV = "text/csv; charset=utf-8"
+BLOCK = 1_000
+"""Rows sent at a time."""
 
 
 def csv(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response[bytes]:
@@ -15,8 +21,24 @@ def csv(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Res
     writer = csv_format.writer(out)
     writer.writerow(head)
     writer.writerows([[_safe(cell) for cell in row] for row in rows])
-    headers = {**GUARDED, "Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Response(out.getvalue().encode(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(out.getvalue().encode(), media_type=CSV, headers=_headers(name))
+
+
+def streamed(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Stream:
+    """The same for as many rows as there are: they are read and sent a few at a time, and never all held."""
+
+    def blocks() -> Iterator[bytes]:
+        waiting, begun = iter(rows), [head]
+        while some := [*begun, *([_safe(cell) for cell in row] for row in islice(waiting, BLOCK))]:
+            out, begun = io.StringIO(), []
+            csv_format.writer(out).writerows(some)
+            yield out.getvalue().encode()
+
+    return Stream(blocks(), media_type=CSV, headers=_headers(name))
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {**GUARDED, "Content-Disposition": f'attachment; filename="{name}.csv"'}
 
 
 def _safe(cell: object) -> object:

@@ -1,13 +1,10 @@
 """What went out and what came in: messages with their captured mails, and webhooks with what became of them."""
 
-from datetime import datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from litestar import MediaType, Response, get
 from litestar.exceptions import NotFoundException
 
-from recoup.domain.instants import from_micros, to_micros
 from recoup.domain.reach import ORDER
 from recoup.engine import returned
 from recoup.store import overview, webhooks
@@ -17,23 +14,15 @@ from recoup.web.pages import texts
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor, named
 from recoup.web.pages.frame import GUARDED, MAIL_CSP
+from recoup.web.pages.places import mark, place
 
 PAGE = 50
 MESSAGE_STATES = ("queued", *ORDER, "withdrawn", "failed")
 WEBHOOK_STATES = ("trouble", "new", "done", "parked", "refused")
 
 
-def _before(asked: Any) -> datetime | None:
-    text = str(asked.get("before", ""))
-    try:
-        return from_micros(int(text)) if text else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _older(where: str, status: str, last: datetime) -> str:
-    kept = {"status": status, "before": str(to_micros(last))}
-    return f"{where}?{urlencode({k: v for k, v in kept.items() if v})}"
+def _older(where: str, status: str, after: str) -> str:
+    return f"{where}?{urlencode({k: v for k, v in {'status': status, 'after': after}.items() if v})}"
 
 
 @get("/messages", sync_to_thread=True, include_in_schema=False)
@@ -44,13 +33,18 @@ def messages_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     status = str(request.query_params.get("status", ""))
     with reading(house.db) as tx:
         found = overview.messages(
-            tx, visit.merchant.id, status=status, before=_before(request.query_params), limit=PAGE + 1
+            tx,
+            visit.merchant.id,
+            status=status,
+            after=place(str(request.query_params.get("after", ""))),
+            limit=PAGE + 1,
         )
         counts = overview.message_counts(tx, visit.merchant.id)
     back, chosen = house.mail_back, status
     tells = back.shown if back is not None and not any(counts.get(s) for s in ORDER[1:]) else None
     address = returned.address(house, visit.merchant)
-    older = _older("/messages", status, found[PAGE - 1].created_at) if len(found) > PAGE else None
+    last = found[PAGE - 1] if len(found) > PAGE else None
+    older = _older("/messages", status, mark(last.created_at, last.once_key)) if last else None
     return desk(
         visit, "messages.html", tab="/messages", rows=found[:PAGE], counts=counts, chosen=chosen, older=older,
         states=[s for s in MESSAGE_STATES if counts.get(s) or s not in ORDER or s in ("sent", chosen)],
@@ -91,10 +85,15 @@ def webhooks_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     status = str(request.query_params.get("status", ""))
     with reading(house.db) as tx:
         found = webhooks.webhooks(
-            tx, visit.merchant.id, status=status, before=_before(request.query_params), limit=PAGE + 1
+            tx,
+            visit.merchant.id,
+            status=status,
+            after=place(str(request.query_params.get("after", ""))),
+            limit=PAGE + 1,
         )
         counts = webhooks.webhook_counts(tx, visit.merchant.id)
-    older = _older("/webhooks", status, found[PAGE - 1].received_at) if len(found) > PAGE else None
+    last = found[PAGE - 1] if len(found) > PAGE else None
+    older = _older("/webhooks", status, mark(last.received_at, last.event_id)) if last else None
     address = f"{house.links.base_url}/hooks/{visit.merchant.psp}/{visit.merchant.id}"
     return desk(
         visit, "webhooks.html", tab="/webhooks", rows=found[:PAGE], counts=counts, chosen=status, older=older,
