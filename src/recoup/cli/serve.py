@@ -74,6 +74,7 @@ def doors(house: "House", host: str, port: int) -> None:
     from recoup.cli.faults import UNREACHABLE, Fault
     from recoup.web.app import create_app
     from recoup.web.auth import setup_link
+    from recoup.web.pages.insight import begin
 
     config = uvicorn.Config(
         create_app(house), host=host, port=port, log_level="warning", access_log=False, server_header=False,
@@ -91,6 +92,7 @@ def doors(house: "House", host: str, port: int) -> None:
     link = setup_link(house)
     if link is not None:
         typer.echo(f"recoup: nobody can sign in yet; make the first login once at {link}", err=True)
+    begin(house)
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from recoup.domain.authority import Role
+from recoup.domain.instants import from_micros, to_micros
 from recoup.insight import words
-from recoup.store import alerts
+from recoup.store import alerts, desk_settings
 
 LEAST = 20
 """Events below which nothing is called unusual."""
@@ -19,6 +20,7 @@ WIDTH = 4.0
 WEEKS = 8
 HORIZON = timedelta(days=14)
 SILENCE_FACTOR = 3
+LOOKED = "alerts_looked_at"
 DAY = timedelta(days=1)
 
 
@@ -55,8 +57,10 @@ Look = Callable[[Connection, str, datetime], Alert | None]
 
 def raised(connection: Connection, merchant_id: str, now: datetime) -> list[Alert]:
     """Every alert that holds now."""
-    looks: tuple[Look, ...] = (_spike, _drop, _silence, _unknown, _surplus, _messages, _complaints)
-    found = (look(connection, merchant_id, now) for look in looks)
+    looks: tuple[Look, ...] = (_spike, _drop, _silence, _unknown, _surplus)
+    found = [look(connection, merchant_id, now) for look in looks]
+    month, week = alerts.messages_since(connection, merchant_id, now - 28 * DAY, now - 7 * DAY)
+    found += [_messages(week), _complaints(connection, merchant_id, now, month)]
     return [a for a in found if a is not None]
 
 
@@ -69,8 +73,15 @@ def refresh(
     alerts.refresh(
         connection, merchant_id, {k: msgspec.json.encode(a).decode() for k, a in found.items()}, now
     )
+    desk_settings.put(connection, merchant_id, LOOKED, to_micros(now), by="engine", now=now)
     kept = alerts.standing(connection, merchant_id)
     return [a for kind, a in found.items() if kept[kind].told_at is None and not quiet(kept[kind], now)]
+
+
+def looked_at(connection: Connection, merchant_id: str) -> datetime | None:
+    """When `refresh` last wrote down what holds, by the merchant's clock."""
+    told = desk_settings.get(connection, merchant_id, LOOKED)
+    return from_micros(told) if isinstance(told, int) else None
 
 
 def quiet(standing: alerts.Standing, now: datetime) -> bool:
@@ -155,8 +166,7 @@ def _surplus(connection: Connection, merchant_id: str, now: datetime) -> Alert |
     )  # fmt: skip
 
 
-def _messages(connection: Connection, merchant_id: str, now: datetime) -> Alert | None:
-    done = alerts.messages_since(connection, merchant_id, now - 7 * DAY)
+def _messages(done: Mapping[str, int]) -> Alert | None:
     back = done.get("bounced", 0)
     failed = done.get("failed", 0) + back
     tried = failed + done.get("sent", 0)
@@ -170,8 +180,9 @@ def _messages(connection: Connection, merchant_id: str, now: datetime) -> Alert 
     )  # fmt: skip
 
 
-def _complaints(connection: Connection, merchant_id: str, now: datetime) -> Alert | None:
-    done = alerts.messages_since(connection, merchant_id, now - 28 * DAY)
+def _complaints(
+    connection: Connection, merchant_id: str, now: datetime, done: Mapping[str, int]
+) -> Alert | None:
     sent = done.get("sent", 0) + done.get("bounced", 0)
     count = alerts.complaints_since(connection, merchant_id, now - 28 * DAY)
     if sent < LEAST or count < 2 or count / sent <= 0.001:

@@ -161,14 +161,21 @@ def heard_at(connection: Connection, merchant_id: str, since: datetime) -> list[
     return list(connection.execute(query.order_by(i.received_at.desc()).limit(200)).scalars())
 
 
-def messages_since(connection: Connection, merchant_id: str, since: datetime) -> dict[str, int]:
-    """Messages that were done with since then, by status; `bounced` are those of the sent that came back."""
+def messages_since(
+    connection: Connection, merchant_id: str, since: datetime, lately: datetime
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Messages that were done with since then, and of those the ones since `lately`, by status; `bounced` are those of the sent
+    that came back."""
     o = outbox.c
     stands = sa.case(
         (sa.and_(o.status == "sent", o.reached == "bounced"), "bounced"), else_=o.status
     ).label("stands")  # fmt: skip
     query = (
-        sa.select(stands, sa.func.count().label("n"))
+        sa.select(
+            stands,
+            sa.func.count().label("n"),
+            sa.func.sum(sa.case((o.done_at > lately, 1), else_=0)).label("late"),
+        )
         .where(
             o.merchant_id == merchant_id,
             o.kind == "message",
@@ -177,10 +184,11 @@ def messages_since(connection: Connection, merchant_id: str, since: datetime) ->
         )
         .group_by(o.status, o.reached)
     )
-    counts: Counter[str] = Counter()
+    counts, late = Counter[str](), Counter[str]()
     for row in connection.execute(query):
         counts[row.stands] += int(row.n)
-    return counts
+        late[row.stands] += int(row.late)
+    return counts, late
 
 
 def unknown_since(connection: Connection, merchant_id: str, before: datetime) -> tuple[int, dict[str, int]]:

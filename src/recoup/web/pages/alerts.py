@@ -12,7 +12,7 @@ from recoup.channels.chat import BadChatUrl
 from recoup.domain.authority import ALONE_UP_TO, MAY
 from recoup.engine import audit, doors
 from recoup.engine.house import House
-from recoup.insight import alerts
+from recoup.insight import alerts, extract, fresh
 from recoup.insight.alerts import Alert
 from recoup.insight.holding import holding
 from recoup.insight.stage import NAMES, SETTING, stage_of
@@ -25,6 +25,8 @@ from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Form, Home, NotYours, Visitor, may_do, typed
 from recoup.web.pages.frame import GUARDED
 
+LOOKED_FOR = timedelta(minutes=10)
+"""As long as a worker waits between two looks."""
 SILENCES = {"1": "a day", "7": "a week", "30": "a month"}
 
 
@@ -37,10 +39,15 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standing_now(house: Home, visit: Visit, merchant: Merchant) -> tuple[list[Raised], list[Raised]]:
-    """Alerts that hold (those that cannot wait first), and those that are over."""
-    apart = holding(house, merchant)
-    with writing(house.db) as tx:
-        alerts.refresh(tx, merchant.id, visit.now, apart)
+    """Alerts that hold (those that cannot wait first), and those that are over.
+
+    A large merchant's are shown as a worker last wrote them down, ten minutes ago at most; looking takes a second there.
+    """
+    if not _looked_lately(house, visit, merchant):
+        apart = holding(house, merchant)
+        with writing(house.db) as tx:
+            alerts.refresh(tx, merchant.id, visit.now, apart)
+    with reading(house.db) as tx:
         kept = stored.standing(tx, merchant.id)
     found = [
         Raised(alert=msgspec.json.decode(s.body, type=Alert), standing=s, quiet=alerts.quiet(s, visit.now))
@@ -49,6 +56,15 @@ def standing_now(house: Home, visit: Visit, merchant: Merchant) -> tuple[list[Ra
     live = [r for r in found if r.standing.cleared_at is None]
     over = [r for r in found if r.standing.cleared_at is not None]
     return sorted(live, key=lambda r: (r.quiet, not r.alert.page, r.standing.since)), over
+
+
+def _looked_lately(house: House, visit: Visit, merchant: Merchant) -> bool:
+    known = extract.current(extract.home(house.db), merchant.id)
+    if known is None or known.cases < fresh.LARGE:
+        return False
+    with reading(house.db) as tx:
+        at = alerts.looked_at(tx, merchant.id)
+    return at is not None and timedelta(0) <= visit.now - at <= LOOKED_FOR
 
 
 @get("/alerts", sync_to_thread=True, include_in_schema=False)

@@ -1,6 +1,7 @@
 """Insight: what came back and why, in one sentence and six pictures; filters stand in the address; made to be printed."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
 from recoup.engine.house import House
-from recoup.insight import fresh, switching, words
+from recoup.insight import extract, fresh, switching, words
 from recoup.insight.behind import behind
 from recoup.insight.checks import Ground, Report, examine
 from recoup.insight.company import Company, facts_of
@@ -21,7 +22,9 @@ from recoup.insight.opportunities import Ranking, opportunities
 from recoup.insight.reasons import NAMES
 from recoup.insight.stage import Stage, stage_of
 from recoup.insight.switches import SWITCHES, buttons, offered
+from recoup.store import merchants
 from recoup.store.engines import reading
+from recoup.store.merchants import Merchant
 from recoup.web.auth import Visit
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor
@@ -104,7 +107,7 @@ def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[st
         return no_merchant(visit)
     with reading(house.db) as tx:
         stage = stage_of(tx, merchant.id, visit.now)
-    frame = fresh.frame(house, merchant, warm=lambda new: _warm(house, visit, new))
+    frame = fresh.frame(house, merchant, warm=lambda new: _warm(house, merchant, new))
     asked = {k: str(v) for k, v in request.query_params.items()}
     where, company = _where(asked, frame), facts_of(house.db, merchant.id)
     count = the(frame, "recovery_rate_count", window=WINDOW, where=where)
@@ -128,14 +131,28 @@ def _ranked(frame: Frame, where: Where, company: Company, checked: Report | None
     return opportunities(frame, where.currency, company, quality=checked.quality, faults=checked.faults)
 
 
-def _warm(house: House, visit: Visit, frame: Frame) -> None:
+def begin(house: House) -> None:
+    """Has the figures of large merchants asked for behind the doors that just opened: the first visitor need not wait either."""
+    root = extract.home(house.db)
+    with reading(house.db) as tx:
+        everyone = merchants.everyone(tx)
+    for merchant in everyone:
+        known = extract.current(root, merchant.id)
+        if known is not None and known.cases >= fresh.LARGE:
+            behind(f"warm {merchant.id}", partial(_begin, house, merchant))
+
+
+def _begin(house: House, merchant: Merchant) -> None:
+    _warm(house, merchant, fresh.frame(house, merchant))
+
+
+def _warm(house: House, merchant: Merchant, frame: Frame) -> None:
     """Asks of new figures what the page asks without filters, so that they answer at once when they are shown."""
-    assert visit.merchant is not None
-    where, company = _where({}, frame), facts_of(house.db, visit.merchant.id)
+    where, company = _where({}, frame), facts_of(house.db, merchant.id)
     _choices(frame, where)
     for metric in ("recovery_rate_count", "recovery_rate_value"):
         the(frame, metric, window=WINDOW, where=where)
-    _ranked(frame, where, company, _examined(house, visit, frame, company))
+    _ranked(frame, where, company, _examined(house, merchant, frame, company))
     for draw in PICTURES.values() if where.currency else ():
         draw(frame, where, company)
 
@@ -153,14 +170,12 @@ def _checked(house: House, visit: Visit, frame: Frame, company: Company) -> Repo
     if known is not None and timedelta(0) <= visit.real - known[0] < CHECKED_FOR:
         return known[1]
     if frame.stamp.cases >= fresh.LARGE:
-        behind(f"checks {merchant.id}", lambda: _examined(house, visit, frame, company))
+        behind(f"checks {merchant.id}", lambda: _examined(house, merchant, frame, company))
         return None if known is None else known[1]
-    return _examined(house, visit, frame, company)
+    return _examined(house, merchant, frame, company)
 
 
-def _examined(house: House, visit: Visit, frame: Frame, company: Company) -> Report:
-    merchant = visit.merchant
-    assert merchant is not None
+def _examined(house: House, merchant: Merchant, frame: Frame, company: Company) -> Report:
     key = (str(house.db.url), merchant.id)
     found = examine(Ground(engine=house.db, merchant=merchant, frame=frame, company=company))
     with _guard:
