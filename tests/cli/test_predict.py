@@ -1,13 +1,22 @@
 """`recoup predict`: a chance and its reasons for each line; learning prints how well chances held."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from recoup.domain.view import Method
+from recoup.insight.coming import NO_FAILURE
+from recoup.store import customers, renewals
+from recoup.store.engines import writing
+from recoup.store.renewals import Renewal
 from tests.cli.commands import Desk
 from tests.lab.test_predict import company
+from tests.support.house import add_merchant, standing
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 def line(**over: Any) -> str:
@@ -62,3 +71,25 @@ def test_a_file_that_is_no_renewal_model_is_refused(small_desk: Desk) -> None:
     ended = small_desk.run("predict", "--model", "m.json", stdin=line())
     assert ended.returncode == 1
     assert "recoup predict --learn" in ended.stderr
+
+
+def test_what_the_billing_stored_is_predicted_by_name(small_desk: Desk, sqlite_url: str) -> None:
+    with standing(sqlite_url) as house:
+        merchant = add_merchant(house, test_clock=NOW)
+        with writing(house.db) as tx:
+            for n in range(3):
+                customers.learn(tx, merchant.id, [{"id": f"cus_{n}"}], NOW)
+                told = Renewal(subscription_id="s", due_at=NOW + timedelta(days=2 + 20 * n), amount_minor=4900, currency="EUR",
+                               method=Method(id="pm"))  # fmt: skip
+                renewals.learn(tx, merchant.id, f"cus_{n}", [told])
+    ended = small_desk.run("predict", "--merchant", "acme")
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert (ended.returncode, [x["customer_id"] for x in lines]) == (0, ["cus_0", "cus_1"])
+    assert lines[0]["prediction"]["by"] == "prior_renewals_1"
+    assert NO_FAILURE in lines[0]["missing"]
+    assert "EUR: 2 renewals" in ended.stderr
+    assert "of 2 no earlier renewal is known" in ended.stderr
+    assert len(small_desk.done("predict", "--merchant", "acme", "--days", "60").splitlines()) == 3
+    nothing = small_desk.run("predict", "--merchant", "acme", "--days", "1")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "no renewal is stored" in nothing.stderr

@@ -1,4 +1,4 @@
-"""`recoup predict`: how likely coming renewals are to fail, and why; and the small fit that learns it."""
+"""`recoup predict`: how likely coming renewals are to fail, and why: of lines, or of those stored; and the fit that learns it."""
 
 import sys
 from pathlib import Path
@@ -29,8 +29,15 @@ def predict(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the learned model goes.", dir_okay=False)] = None,
+    merchant: Annotated[
+        str | None, typer.Option(help="Of this merchant's stored renewals instead of lines.")
+    ] = None,
+    days: Annotated[int, typer.Option(help="With --merchant: how far ahead.", min=1, max=400)] = 30,
 ) -> None:
-    """Coming renewals in (JSON lines), the chance that each fails and why out, one line for each, flushed at once."""
+    """Coming renewals in (JSON lines), the chance that each fails and why out, one line for each, flushed at once.
+
+    With --merchant those that the billing told are taken, and each line says what of its history is not known.
+    """
     from recoup.decide.renewal import prior_renewals, read_renewal_model
 
     try:
@@ -43,6 +50,8 @@ def predict(
         )
     if learn and out is not None:
         _learn(learn, out, chosen)
+    elif merchant is not None:
+        _stored(merchant, days, chosen)
     elif _predict(sys.stdin.buffer, sys.stdout.buffer, chosen):
         raise typer.Exit(FOUND)
 
@@ -65,6 +74,39 @@ def _predict(lines: BinaryIO, out: BinaryIO, model: "RenewalModel") -> int:
         out.write(said + b"\n")
         out.flush()
     return mistakes
+
+
+def _stored(name: str, days: int, model: "RenewalModel") -> None:
+    """A line for each stored renewal, and the sums on stderr."""
+    from datetime import timedelta
+
+    import msgspec
+
+    from recoup.cli.opening import merchant_of, opened
+    from recoup.insight.coming import MOST, ahead, coming
+
+    encoder = msgspec.json.Encoder()
+    with opened() as house:
+        chosen = merchant_of(house, name)
+        found = []
+        for each in coming(house, chosen, span=timedelta(days=days), model=model):
+            sys.stdout.buffer.write(encoder.encode(each) + b"\n")
+            found.append(each)
+        sys.stdout.buffer.flush()
+        sums = ahead(found, chosen.now(house.clock.now()))
+    if not found:
+        print(
+            "recoup: no renewal is stored for that span; the billing tells them with POST /v1/customers",
+            file=sys.stderr,
+        )
+    if len(found) >= MOST:
+        print(f"recoup: only the first {MOST} were looked at", file=sys.stderr)
+    for each_sum in sums:
+        told = f"{each_sum.renewals} renewals, {each_sum.expected_failures:.1f} expected to fail at first"
+        untold = (
+            f"; of {each_sum.without_history} no earlier renewal is known" if each_sum.without_history else ""
+        )
+        print(f"recoup: {each_sum.currency}: {told}{untold}", file=sys.stderr)
 
 
 def _learn(files: list[Path], out: Path, start: "RenewalModel") -> None:

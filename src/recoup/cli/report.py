@@ -246,6 +246,13 @@ def _outlook(console: "Console", found: "Told") -> None:
             first,
         )
     console.print(table)
+    for a in found.ahead:
+        untold = f"; no earlier renewal is known of {a.without_history}" if a.without_history else ""
+        console.print(
+            f"{a.renewals} stored renewals of {money(a.amount_minor, a.currency)} are due; {money(a.at_risk_minor, a.currency)} "
+            f"is expected to fail at first{untold}",
+            style="dim",
+        )
 
 
 def _checks(console: "Console", found: "Told") -> None:

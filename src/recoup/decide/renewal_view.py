@@ -17,7 +17,8 @@ class RenewalView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `history` holds the customer's earlier renewals, paid ones too, oldest first, each with its attempts; the first
     attempt of each says whether it failed at first. `updater`: whether the provider renews this card's details by
-    itself (account updater, network token); None: not known. `failed`: how it went, in lines to learn from.
+    itself (account updater, network token); None: not known. `history_told` False: earlier renewals are not known, which
+    is not the same as a first one. `failed`: how it went, in lines to learn from.
     """
 
     renewal_id: Id
@@ -28,6 +29,7 @@ class RenewalView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     method: Method | None = None
     interval: str | None = None
     history: tuple[PastDebt, ...] = ()
+    history_told: bool = True
     updater: bool | None = None
     failed: bool | None = None
 
@@ -81,7 +83,8 @@ def _cycle(view: RenewalView) -> str:
     n = len(view.history)
     if n == 0:
         tenure = view.customer.tenure_days
-        return "first" if tenure is None or tenure <= 45 else ""
+        first = view.history_told if tenure is None else tenure <= 45
+        return "first" if first else ""
     return str(n) if n <= 3 else "4-6" if n <= 6 else "7-12" if n <= 12 else "13+"
 
 

@@ -25,6 +25,8 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     method: Method
     description: str | None = None
     updater: bool = False
+    interval: str | None = None
+    """How often it is billed: `day`, `week`, `month`, `quarter` or `year`."""
 
     def __post_init__(self) -> None:
         if not is_currency(self.currency):
@@ -58,13 +60,23 @@ def of_customers(
     ]
 
 
-def ahead(connection: Connection, merchant_id: str, since: datetime) -> list[tuple[str, Renewal]]:
-    """Every renewal of the merchant that lies ahead, soonest first."""
+def ahead(
+    connection: Connection,
+    merchant_id: str,
+    since: datetime,
+    until: datetime | None = None,
+    *,
+    most: int | None = None,
+) -> list[tuple[str, Renewal]]:
+    """The merchant's renewals that lie ahead (up to `until`, `most` of them), soonest first."""
     query = (
         sa.select(renewals.c.customer_id, renewals.c.body)
         .where(renewals.c.merchant_id == merchant_id, renewals.c.due_at > since)
-        .order_by(renewals.c.due_at, renewals.c.customer_id)
+        .order_by(renewals.c.due_at, renewals.c.customer_id, renewals.c.subscription_id)
+        .limit(most)
     )
+    if until is not None:
+        query = query.where(renewals.c.due_at <= until)
     return [_pair(row.customer_id, row.body) for row in connection.execute(query)]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from recoup.domain.instants import Instant
-from recoup.insight import fees
+from recoup.insight import coming, fees
 from recoup.insight.benchmarks import Beside, beside
 from recoup.insight.cards import BY_ID, CARDS
 from recoup.insight.checks import Ground, Verdict, examine
@@ -115,6 +115,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration
     window: WhatIf | None
     policies: list[PolicyOutlook]
+    ahead: coming.Ahead | None
+    """The stored renewals of the next 30 days, and how much of them is expected to fail at first; None where none is."""
 
 
 class Forecasts(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,13 +234,14 @@ def get_forecast(call: Call, query: ForecastQuery) -> Forecasts:
     """
     found = frame(call.house, call.merchant)
     items = []
+    due = {a.currency: a for a in coming.ahead(list(coming.coming(call.house, call.merchant)), call.now)}
     for currency in _currencies(found, query.currency):
         made = forecast(found, currency, weeks=query.weeks)
         if query.weeks == 8:
             keep(call.house.db, call.merchant.id, made)
         tried = None if query.window is None else what_if_window(found, currency, query.window)
         items.append(Outlook(forecast=made, calibration=calibration(call.house.db, found, call.merchant.id, currency), window=tried,
-                             policies=what_if_policy(found, currency)))  # fmt: skip
+                             policies=what_if_policy(found, currency), ahead=due.get(currency)))  # fmt: skip
     return Forecasts(as_of=found.as_of, label=found.label, items=items)
 
 
