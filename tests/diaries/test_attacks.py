@@ -162,6 +162,36 @@ def test_a_pause_does_not_end_a_dispute(begin: Begin) -> None:
     hold = diary.case().hold
     assert hold is not None
     assert hold.reason == "dispute"
+    with pytest.raises(operate.NotAllowed, match="disputed"):
+        operate.resume(diary.house, diary.merchant, "c_1", actor="api:key_1")
+
+
+@pytest.mark.parametrize("first", ["paused", "disputed"])
+def test_a_dispute_that_is_won_does_not_end_a_pause(begin: Begin, first: str) -> None:
+    """11 and 18. Staff holds a case until further notice, and it is disputed meanwhile: when that is won, it is held still."""
+    diary = begin()
+    diary.fails("51", 4900)
+
+    def pause() -> None:
+        operate.pause(
+            diary.house, diary.merchant, "c_1", actor="staff:anna", reason="written-off tag", until=None
+        )
+
+    if first == "paused":
+        pause()
+    diary.hears("dispute.opened", debt_id="in_1", ref="dp_1")
+    diary.turns()
+    if first == "disputed":
+        pause()
+    diary.hears("dispute.closed", debt_id="in_1", ref="dp_1", won=True)
+    diary.until("Wed 4 Jun 09:00")
+    hold = diary.case().hold
+    assert hold is not None
+    assert hold.reason == "written-off tag"
+    assert diary.charges() == []
+    operate.resume(diary.house, diary.merchant, "c_1", actor="api:key_1")
+    diary.until("Wed 4 Jun 12:00")
+    assert len(diary.charges()) == 1
 
 
 def test_news_while_a_call_is_under_way(begin: Begin) -> None:

@@ -134,6 +134,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: Decision | None = None
     messages: tuple[Message, ...] = ()
     hold: Hold | None = None
+    paused: Hold | None = None
+    """The hold that is in force again once the dispute that stands before it is won."""
     queue: str | None = None
     owner: str | None = None
     promised_at: Instant | None = None

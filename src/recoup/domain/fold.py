@@ -66,6 +66,7 @@ def apply(case: Case, fact: f.Fact) -> Case:
             "closed_at": fact.at,
             "plan": None,
             "hold": None,
+            "paused": None,
             "queue": None,
             "promised_at": None,
             "action": None,
@@ -323,19 +324,22 @@ def _refunded(case: Case, fact: f.Refunded | f.SurplusRefunded) -> Changes:
 
 def _disputed(case: Case, fact: f.Disputed) -> Changes:
     reopened: Changes = {"closed_at": None} if case.state in CLOSED else {}
-    return {**reopened, **_hold(case, Hold(reason=DISPUTE))}
+    below = {"paused": case.hold} if case.hold is not None and case.hold.reason != DISPUTE else {}
+    return {**reopened, **below, **_hold(case, Hold(reason=DISPUTE))}
 
 
 def _dispute_won(case: Case, fact: f.DisputeWon) -> Changes:
     if case.state is State.DISPUTED:
         return {}
-    return {"hold": None} | ({} if case.in_flight else {"next_action_at": fact.at, "plan": None})
+    rings = fact.at if case.paused is None else case.paused.until
+    quiet = {} if case.in_flight else {"next_action_at": rings, "plan": None}
+    return {"hold": case.paused, "paused": None, **quiet}
 
 
 def _hold(case: Case, hold: Hold) -> Changes:
     """Holds the case. A dispute's hold gives way to no other: one with an end would let a disputed debt be charged."""
     if case.hold is not None and case.hold.reason == DISPUTE:
-        return {}
+        return {} if hold.reason == DISPUTE else {"paused": hold}
     return {"hold": hold} | ({} if case.in_flight else {"next_action_at": hold.until, "plan": None})
 
 
@@ -345,7 +349,7 @@ def _held(case: Case, fact: f.Held) -> Changes:
 
 def _released(case: Case, fact: f.Released) -> Changes:
     quiet = {} if case.in_flight else {"next_action_at": fact.at, "plan": None}
-    return {"hold": None, "queue": None, **quiet}
+    return {"hold": None, "paused": None, "queue": None, **quiet}
 
 
 def _handed_over(case: Case, fact: f.HandedOver) -> Changes:

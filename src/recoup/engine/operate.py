@@ -12,7 +12,7 @@ from recoup.decide.situation import NOTHING_AROUND
 from recoup.domain import facts as f
 from recoup.domain.case import CLOSED, IDLE, OPEN, Case
 from recoup.domain.decision import Decision
-from recoup.domain.fold import IllegalFact
+from recoup.domain.fold import DISPUTE, IllegalFact
 from recoup.domain.instants import text
 from recoup.domain.view import Method, Trigger
 from recoup.engine import winback
@@ -71,6 +71,14 @@ def resume(house: House, merchant: Merchant, case_id: str, *, actor: str) -> Cas
     def act(change: Change, now: datetime) -> None:
         if change.case.hold is None and change.case.queue is None:
             raise NotAllowed(f"case {case_id} is not held; there is nothing to resume")
+        if (
+            change.case.hold is not None
+            and change.case.hold.reason == DISPUTE
+            and not actor.startswith("staff:")
+        ):
+            raise NotAllowed(
+                f"case {case_id} is disputed; it goes on when `dispute.closed` is told, or when a person resumes it"
+            )
         change.add(f.Released(at=now, actor=actor))
 
     return _with(house, merchant, case_id, act)
