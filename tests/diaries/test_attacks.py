@@ -28,8 +28,15 @@ def statuses(diary: Diary, case_id: str = "c_1") -> tuple[dict[str | None, str],
     return told, {r.step: r.status for r in rows if r.kind == "message"}
 
 
-@pytest.mark.parametrize("how", ["paid", "held", "cancelled"])
-def test_a_message_taken_back_is_written_into_the_case(begin: Begin, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("paid", "the case is recovered by now"),
+        ("held", "the case is held: asked us to"),
+        ("cancelled", "the case is lost_voluntary by now"),
+    ],
+)
+def test_a_message_taken_back_is_written_into_the_case(begin: Begin, how: str, why: str) -> None:
     """14. What still waits when the case closes or is held is withdrawn, and the case's own life says so."""
     diary = begin()
     diary.fails("51", 4900)
@@ -46,7 +53,7 @@ def test_a_message_taken_back_is_written_into_the_case(begin: Begin, how: str) -
         operate.close(diary.house, diary.merchant, "c_1", actor="staff:anna", outcome=how, reason="by hand")
     assert statuses(diary) == ({"notice_1": "withdrawn"}, {"notice_1": "withdrawn"})
     (moved,) = diary.facts(kind="message_moved")
-    assert moved.why == "the case is closed or held"
+    assert moved.why == why
 
 
 def test_put_back_after_it_was_taken_back(begin: Begin) -> None:
@@ -73,6 +80,24 @@ def test_paid_without_a_word_is_taken_in_when_it_is_asked(begin: Begin) -> None:
     diary.until("Tue 3 Jun 12:00")
     assert diary.told() == []
     assert (diary.case().state, diary.case().by) == (State.RECOVERED, "elsewhere")
+
+
+@pytest.mark.parametrize("says", ["another currency", "nothing due"])
+def test_what_the_biller_says_before_a_letter(begin: Begin, says: str) -> None:
+    """16 and 21. Asked before the first letter, the biller names another currency, or a credit note that covers it all:
+    no letter leaves, and the case is a person's, or over."""
+    diary = begin(policy(window="P21D", message=messages(notice_1="P1D", final_notice="P20D")))
+    diary.fails("41", 14900)
+    if says == "another currency":
+        diary.bank.debts["in_1"].currency = "USD"
+    else:
+        diary.bank.debts["in_1"].amount_minor = 0
+    diary.until("Tue 10 Jun 12:00")
+    assert diary.told() == []
+    case = diary.case()
+    expected = (State.EXCLUDED, None) if says == "nothing due" else (State.NEEDS_CUSTOMER, "data_fault")
+    assert (case.state, case.queue) == expected
+    diary.bank.debts["in_1"].currency = "EUR"
 
 
 def test_amount_changed_without_a_word_and_only_the_customer_can_move_it(begin: Begin) -> None:

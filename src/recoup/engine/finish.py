@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 
 from sqlalchemy.engine import Connection
 
@@ -20,7 +21,6 @@ from recoup.store.merchants import Merchant
 
 TOLD = frozenset({"sent", "delivered", "opened", "clicked"})
 RECEIPT = "recovered"
-TAKEN_BACK = "the case is closed or held"
 
 
 def finish(
@@ -58,8 +58,9 @@ def finish(
     cases.save(tx, changes, ours=ours)
     notices.tell(house, tx, merchant.id, changes, now)
     boxes.put(tx, out)
-    quiet = [c.case.id for c in changes if _quiet(c.case) and c.case.messages]
-    boxes.withdraw(tx, merchant.id, quiet, now, TAKEN_BACK)
+    for why, quiet in groupby(sorted(changes, key=_why_quiet), _why_quiet):
+        if why:
+            boxes.withdraw(tx, merchant.id, [c.case.id for c in quiet if c.case.messages], now, why)
 
 
 def _refund_task(change: Change, now: datetime) -> None:
@@ -71,20 +72,22 @@ def _refund_task(change: Change, now: datetime) -> None:
         change.add(f.HandedOver(at=now, actor=ENGINE, queue=REFUND, holds=False, because=(owed,)))
 
 
-def _quiet(case: Case) -> bool:
-    """Whether nothing that waits may leave any more. A case given up at the end of its window still says so."""
-    return case.hold is not None or (case.state in CLOSED and case.state is not State.LOST)
+def _why_quiet(change: Change) -> str:
+    """Why nothing that waits may leave any more; empty where it may. A case given up at the end of its window still says so."""
+    case = change.case
+    if case.hold is not None:
+        return f"the case is held: {case.hold.reason}"
+    return f"the case is {case.state} by now" if case.state in CLOSED and case.state is not State.LOST else ""
 
 
 def _take_back(change: Change, now: datetime) -> None:
     """What waits and may not leave any more is withdrawn in the case's own life too, with the outbox."""
-    if _quiet(change.case):
+    why = _why_quiet(change)
+    if why:
         for message in change.case.messages:
             if message.status == "queued" and message.step != RECEIPT and message.id is not None:
                 change.add(
-                    f.MessageMoved(
-                        at=now, actor=ENGINE, message_id=message.id, status="withdrawn", why=TAKEN_BACK
-                    )
+                    f.MessageMoved(at=now, actor=ENGINE, message_id=message.id, status="withdrawn", why=why)
                 )
 
 

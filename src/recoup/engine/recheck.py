@@ -212,7 +212,7 @@ def still_due(gateway: port.Gateway, case: Case, now: datetime, *, over: bool = 
         case port.DebtState(status="void" | "open") if over:
             return SEND
         case port.DebtState(status="open", amount_due_minor=due) if due > 0:
-            if due == case.debt.amount_minor:
+            if (due, debt.currency) == (case.debt.amount_minor, case.debt.currency):
                 return SEND
             return Verdict(
                 "wait",
@@ -221,7 +221,8 @@ def still_due(gateway: port.Gateway, case: Case, now: datetime, *, over: bool = 
                 debt,
             )
         case port.DebtState(status=status):
-            return Verdict("withdraw", f"the biller says the debt is {status}", due=debt)
+            says = "nothing is due any more" if status == "open" else f"the debt is {status}"
+            return Verdict("withdraw", f"the biller says {says}", due=debt)
         case port.NotSent(why=why) | port.Unknown(why=why):
             return Verdict(
                 "wait", f"the biller could not be asked whether it is still due: {why}", now + ASK_AGAIN
