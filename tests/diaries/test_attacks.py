@@ -388,3 +388,26 @@ def test_a_try_that_is_not_ours_has_no_answer_yet(begin: Begin, trigger: str) ->
     diary.until("Tue 1 Jul 09:00")
     assert diary.case().state is State.RECOVERED
     assert diary.case().surplus_minor == 0
+
+
+def test_a_machine_that_sleeps_before_its_charge(begin: Begin) -> None:
+    """47. The lid is closed right after the biller has said that it is due, and the customer pays by transfer meanwhile.
+    When the machine wakes, what was said is old: it is asked again, and nothing is charged."""
+    diary = begin()
+    if diary.life == TEST_CLOCK:
+        pytest.skip("a test clock does not sleep")
+    diary.fails("51", 4900, then=["paid"])
+    honest = diary.bank.debt
+
+    def sleeps(debt_id: str) -> port.DebtState | port.NotSent | port.Unknown:
+        said = honest(debt_id)
+        diary.bank.debt = honest  # type: ignore[method-assign]
+        diary.clock.at += timedelta(hours=9)
+        diary.bank.settle("in_1")
+        return said
+
+    diary.bank.guards = False
+    diary.bank.debt = sleeps  # type: ignore[method-assign]
+    diary.until("Wed 4 Jun 12:00")
+    assert diary.charges() == []
+    assert (diary.case().state, diary.case().by) == (State.RECOVERED, "elsewhere")

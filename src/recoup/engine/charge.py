@@ -19,6 +19,9 @@ KEY_MARGIN = timedelta(hours=1)
 """An attempt is not sent again within this of the end of the provider's memory of its key."""
 ASK_AGAIN = 4
 """How often the biller is asked about a debt that was just paid before its silence is taken for consent."""
+BELIEVE_DUE_FOR = timedelta(minutes=2)
+"""How long what the biller says is due is good for a charge; more than any answer may take. A machine that slept between the
+question and the charge asks again."""
 BELIEVE_ABSENCE_AFTER = timedelta(minutes=5)
 """A look-up that finds nothing is only believed when the charge cannot be on its way any more."""
 
@@ -57,7 +60,9 @@ def carry_out(house: House, merchant: Merchant, work: Work) -> Answer:
             return _still_due(gateway, work.case)
         assert work.attempt is not None
         answer = (
-            _charge(gateway, work.case, work.attempt) if work.kind == "charge" else _look_up(gateway, work)
+            _charge(house, gateway, work.case, work.attempt)
+            if work.kind == "charge"
+            else _look_up(house, gateway, work)
         )
         return _for_a_living_debt(gateway, work.case, answer)
     except Exception as fault:  # what is not understood after an intent is unknown, never "not sent"
@@ -98,7 +103,8 @@ def _still_due(gateway: port.Gateway, case: Case) -> Answer:
     return debt
 
 
-def _charge(gateway: port.Gateway, case: Case, attempt: Attempt) -> Answer:
+def _charge(house: House, gateway: port.Gateway, case: Case, attempt: Attempt) -> Answer:
+    asked_at = house.clock.now()
     debt = _still_due(gateway, case)
     if isinstance(debt, port.Unknown):
         return port.NotSent(why=f"the biller could not be asked whether it is still due: {debt.why}")
@@ -108,6 +114,8 @@ def _charge(gateway: port.Gateway, case: Case, attempt: Attempt) -> Answer:
     due = case.debt.amount_minor if attempt.amount_minor < case.debt.amount_minor else attempt.amount_minor
     if (debt.amount_due_minor, debt.currency) != (due, case.debt.currency):
         return debt  # something else is due than was decided: nothing is charged, it is decided afresh
+    if house.clock.now() - asked_at > BELIEVE_DUE_FOR:
+        return port.NotSent(why="too long ago the biller said that it is due (did this machine sleep?)")
     request = _request(case, attempt)
     answer = gateway.charge(request)
     if isinstance(answer, port.Unknown):
@@ -117,13 +125,13 @@ def _charge(gateway: port.Gateway, case: Case, attempt: Attempt) -> Answer:
     return answer
 
 
-def _look_up(gateway: port.Gateway, work: Work) -> Answer:
+def _look_up(house: House, gateway: port.Gateway, work: Work) -> Answer:
     assert work.attempt is not None
     found = gateway.look_up(_request(work.case, work.attempt))
     if not isinstance(found, port.NeverReceived):
         return found
     if _wanted(work.case) and _key_is_remembered(gateway, work.attempt, work.now):
-        again = _charge(gateway, work.case, work.attempt)  # the same attempt under the same key
+        again = _charge(house, gateway, work.case, work.attempt)  # the same attempt under the same key
         if isinstance(again, port.Paid | port.Declined | port.Pending | port.Unknown):
             return again
         if isinstance(again, port.Settled) and work.now - work.attempt.at < BELIEVE_ABSENCE_AFTER:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recoup.decide.decision import charge_now
@@ -203,7 +202,9 @@ def retry(
         change, decision = _begun(house, merchant, case_id, now, actor, trigger, method_id, part)
         work = Work(kind="charge", case=change.case, attempt=change.case.in_flight, now=now)
         record(house, merchant, [(work, carry_out(house, merchant, work))])
-    except sa.exc.SQLAlchemyError:
+    except (NotAllowed, cases.NoSuchCase):
+        raise
+    except Exception:
         # What was written before the trouble may stand, claimed by us who live on: it is freed with the next heartbeat.
         house.left_behind.put((merchant.id, case_id))
         raise
