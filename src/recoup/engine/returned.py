@@ -122,6 +122,8 @@ def _take_in(
     with writing(house.db) as tx:
         if not boxes.still_new(tx, item):
             return
+        marks = [e.mark for e in events if e.mark is not None]
+        cases.lock_of_letters(tx, merchant.id, marks=marks)
         said = [_taken(house, tx, merchant, item, event, now) for event in events]
         why = "; ".join(dict.fromkeys(s for s in said if s)) or "it says nothing that is used"
         if item.tries == 0 and any(e.what in _JUDGED and e.mark is not None for e in events):

@@ -27,6 +27,8 @@ def take(house: House, merchant: Merchant, news: SmsNews) -> None:
     with writing(house.db) as tx:
         if news.number is not None and news.what in ("stopped", "started"):
             _choice(house, tx, merchant, news, now)
+        if news.message is not None:
+            cases.lock_of_letters(tx, merchant.id, keys=[news.message])
         item = boxes.get(tx, merchant.id, news.message) if news.message is not None else None
         if item is None or item.channel != reach.SMS or item.kind != "message":
             return

@@ -371,8 +371,7 @@ def _put_down(house: House, merchant: Merchant, item: OutItem, *, status: str, w
 
 
 def _lock(tx: Connection, merchant: Merchant, *items: OutItem) -> None:
-    """Locks the cases of letters before the letters, as everybody does: two that took them crosswise would wait for each
-    other, and the one that gives way might have sent a letter and not written it down."""
+    """Locks the cases of letters before the letters: see `cases.lock_of_letters`."""
     cases.load(tx, merchant.id, [item.case_id for item in items], lock=True)
 
 

@@ -24,7 +24,7 @@ from recoup.store.rows import (
     seldom_moved,
     stepped_row,
 )
-from recoup.store.tables import attempts, cases, facts
+from recoup.store.tables import attempts, cases, facts, outbox
 
 
 class Overtaken(RuntimeError):
@@ -70,6 +70,20 @@ def load(
     if lock:
         query = query.order_by(cases.c.id).with_for_update()
     return {r.id: case_from(r.body) for r in connection.execute(query, {"ids": list(case_ids)})}
+
+
+def lock_of_letters(
+    connection: Connection, merchant_id: str, *, keys: Sequence[str] = (), marks: Sequence[str] = ()
+) -> None:
+    """Locks the cases of these letters. Whoever locks letters locks their cases first: two that took them crosswise would
+    wait for each other, and the one that gives way might have sent a letter and not written it down."""
+    o = outbox.c
+    query = sa.select(o.case_id).where(o.merchant_id == merchant_id)
+    found: list[str] = []
+    for column, names in ((o.once_key, keys), (o.mark, marks)):
+        if names:
+            found += connection.execute(query.where(column.in_(names))).scalars()
+    load(connection, merchant_id, found, lock=True)
 
 
 def one(connection: Connection, merchant_id: str, case_id: str, *, lock: bool = False) -> Case:
