@@ -83,7 +83,7 @@ def question() -> str:
 def _tries() -> str:
     """Every attempt; `never` and `stop`: from which day the code of its refusal forbids another."""
     return f"""WITH rails(kind, network, rail) AS (VALUES {{rails}}),
-        tries AS MATERIALIZED (
+        tries AS (
             SELECT a.case_n, a.nth, epoch_us(a.tried_at) AS us, CAST(a.tried_at AS DATE) AS day, a.month, a.amount_minor, a.currency,
                 a.result = 'paid' AS paid, a.raw, a.mac, a.identity, a.billed_to, COALESCE(a.billed_country, '') AS country, r.rail,
                 {_since(rule("VISA-CAT1"))} AS never, {_since(rule("VISA-VSPS"))} AS stop,

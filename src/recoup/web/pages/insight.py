@@ -15,6 +15,7 @@ from recoup.insight import extract, fresh, switching, words
 from recoup.insight.behind import behind
 from recoup.insight.checks import Ground, Report, examine
 from recoup.insight.company import Company, facts_of
+from recoup.insight.fee_lines import fee_lines
 from recoup.insight.figures import Figure
 from recoup.insight.frame import COLUMNS, Frame, Where
 from recoup.insight.measure import the
@@ -107,7 +108,7 @@ def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[st
         return no_merchant(visit)
     with reading(house.db) as tx:
         stage = stage_of(tx, merchant.id, visit.now)
-    frame = fresh.frame(house, merchant, warm=lambda new: _warm(house, merchant, new))
+    frame = fresh.frame(house, merchant, warm=lambda new: warm(house, merchant, new))
     asked = {k: str(v) for k, v in request.query_params.items()}
     where, company = _where(asked, frame), facts_of(house.db, merchant.id)
     count = the(frame, "recovery_rate_count", window=WINDOW, where=where)
@@ -143,11 +144,12 @@ def begin(house: House) -> None:
 
 
 def _begin(house: House, merchant: Merchant) -> None:
-    _warm(house, merchant, fresh.frame(house, merchant))
+    warm(house, merchant, fresh.frame(house, merchant))
 
 
-def _warm(house: House, merchant: Merchant, frame: Frame) -> None:
-    """Asks of new figures what the page asks without filters, so that they answer at once when they are shown."""
+def warm(house: House, merchant: Merchant, frame: Frame) -> None:
+    """Asks of new figures what the pages ask without filters, so that they answer at once when they are shown."""
+    fee_lines(frame)
     where, company = _where({}, frame), facts_of(house.db, merchant.id)
     _choices(frame, where)
     for metric in ("recovery_rate_count", "recovery_rate_value"):

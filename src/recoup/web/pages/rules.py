@@ -17,6 +17,7 @@ from recoup.store.merchants import Merchant
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor
 from recoup.web.pages.figures_out import csv
+from recoup.web.pages.insight import warm
 
 MONTHS = 6
 """So many months are on the page; the file has all."""
@@ -118,7 +119,7 @@ def monitors_csv(request: Ask, house: Home, visit: Visitor) -> Response[bytes] |
 
 
 def _ledger(house: House, merchant: Merchant) -> tuple[Frame, FeeLedger]:
-    frame = fresh.frame(house, merchant)
+    frame = fresh.frame(house, merchant, warm=lambda new: warm(house, merchant, new))
     return frame, fees.of_merchant(house, merchant, frame)
 
 
