@@ -9,13 +9,14 @@ from recoup.domain.case import CLOSED, IDLE, IN_FLIGHT, OPEN, OUR_ATTEMPTS, OURS
 from recoup.domain.event import Event
 from recoup.domain.experiment import Enrolment
 from recoup.domain.policy import Policy
-from recoup.domain.view import Attempt, CaseView, Customer, Debt, Method, Result, remembered
+from recoup.domain.view import Attempt, CaseView, Customer, Debt, Message, Method, Result, remembered
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a case with this fact."""
+    """Begin a case with this fact, and add the others."""
 
     fact: f.Opened
+    more: tuple[f.Fact, ...] = ()
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +68,27 @@ def failure(
             window_ends_at=window_ends_at,
             arms=arms,
             history=remembered(view.history),
-        )
+            messages=_of_others(view.messages),
+            attempts_left=None if view.attempts_left is None else max(0, view.attempts_left),
+        ),
+        more=_told_with_it(view, window_ends_at, now=now, actor=actor),
     )
+
+
+def _of_others(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What others wrote to the customer, oldest first; an id is what only our own messages have."""
+    return tuple(msgspec.structs.replace(m, id=None) for m in sorted(messages, key=lambda m: m.at))
+
+
+def _told_with_it(view: CaseView, ends: datetime, *, now: datetime, actor: str) -> tuple[f.Fact, ...]:
+    """The hold and the customer's day that the view names, where they still lie ahead."""
+    facts: list[f.Fact] = []
+    if view.promised_at is not None and now < view.promised_at <= ends:
+        facts.append(f.Promised(at=now, actor=actor, pay_at=view.promised_at))
+    hold = view.hold
+    if hold is not None and (hold.until is None or hold.until > now):
+        facts.append(f.Held(at=now, actor=actor, reason=hold.reason, until=hold.until))
+    return tuple(facts)
 
 
 def _again(view: CaseView, existing: Case, *, now: datetime, actor: str) -> Intake:
@@ -77,12 +97,25 @@ def _again(view: CaseView, existing: Case, *, now: datetime, actor: str) -> Inta
     methods = tuple(m for m in view.methods if all(m.id != k.id for k in existing.methods))
     if existing.state in CLOSED:
         return Ignore(because=f"its case is closed ({existing.state}); a late failure does not reopen it")
-    if not attempts and not methods:
+    left, ends = _narrower(view, existing)
+    if not attempts and not methods and left is None and ends is None:
         return Ignore(because="known already")
     fact = f.Joined(
-        at=now, actor=actor, attempts=attempts, methods=methods, because="told again by the billing system"
-    )
+        at=now, actor=actor, attempts=attempts, methods=methods, because="told again by the billing system",
+        attempts_left=left, window_ends_at=ends,
+    )  # fmt: skip
     return Append(facts=(fact,), because="joined the open case of this debt")
+
+
+def _narrower(view: CaseView, existing: Case) -> tuple[int | None, datetime | None]:
+    """The caller's limits where they are closer than those that hold already; told limits never widen."""
+    left, ends = view.attempts_left, view.window_ends_at
+    if left is not None:
+        left = max(0, left)
+        left = left if existing.attempts_left is None or left < existing.attempts_left else None
+    if ends is not None and existing.window_ends_at is not None and ends >= existing.window_ends_at:
+        ends = None
+    return left, ends
 
 
 def impersonal(customer: Customer) -> Customer:

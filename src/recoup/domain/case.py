@@ -1,5 +1,6 @@
 """The life of one failed payment: its states and the one table that says which fact may follow which state."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -163,6 +164,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked_at: Instant | None = None
     """When the biller, asked, last said that another amount is due than we knew."""
     window_ends_at: Instant | None = None
+    tries_allowed: int | None = None
+    """How often the caller lets us charge it by ourselves, those that were made included; None: as the policy says."""
     arms: tuple[Enrolment, ...] = ()
     """Its places in experiments, drawn when it opened and kept for life."""
     history: tuple[PastDebt, ...] = ()
@@ -184,6 +187,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 return attempt
         return None
 
+    @property
+    def attempts_left(self) -> int | None:
+        """How often the caller still lets us charge it by ourselves; None: as the policy says."""
+        return (
+            None if self.tries_allowed is None else max(0, self.tries_allowed - by_ourselves(self.attempts))
+        )
+
     def view(self, now: datetime, history: tuple[PastDebt, ...] = ()) -> CaseView:
         """What the decider may see of this case at `now`; `history`: earlier debts besides those told with it."""
         return CaseView(
@@ -196,6 +206,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             messages=self.messages,
             history=remembered(self.history, history) if history else self.history,
             hold=self.hold,
+            attempts_left=self.attempts_left,
             window_ends_at=self.window_ends_at,
             promised_at=self.promised_at,
         )
@@ -205,3 +216,8 @@ OUR_ATTEMPTS = "at_"
 """How the ids of attempts begin that we make."""
 OURS = frozenset({Trigger.RECOUP, Trigger.CUSTOMER, Trigger.STAFF, Trigger.BACKUP, Trigger.UPDATER})
 """Attempts that go out through us; the others are told to us."""
+
+
+def by_ourselves(attempts: Iterable[Attempt]) -> int:
+    """How many of them the engine made of its own accord: what a caller's `attempts_left` is counted in."""
+    return sum(a.trigger in (Trigger.RECOUP, Trigger.BACKUP, Trigger.UPDATER) for a in attempts)

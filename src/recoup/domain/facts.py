@@ -5,7 +5,7 @@ import msgspec
 from recoup.domain.decision import Decision, Ending
 from recoup.domain.experiment import Enrolment
 from recoup.domain.instants import Instant
-from recoup.domain.view import Attempt, Customer, Debt, Method, Minor, PastDebt, PayDays, Trigger
+from recoup.domain.view import Attempt, Customer, Debt, Message, Method, Minor, PastDebt, PayDays, Trigger
 
 
 def _snake(name: str) -> str:
@@ -40,6 +40,10 @@ class Opened(_Fact, frozen=True, kw_only=True):
     """Its places in the experiments that ran when it opened."""
     history: tuple[PastDebt, ...] = ()
     """The customer's earlier debts, as they were told with the failure."""
+    messages: tuple[Message, ...] = ()
+    """What others had written to the customer about it."""
+    attempts_left: int | None = None
+    """How often the caller lets it be charged again."""
 
 
 class Joined(_Fact, frozen=True, kw_only=True):
@@ -48,6 +52,10 @@ class Joined(_Fact, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     methods: tuple[Method, ...] = ()
     because: str = ""
+    attempts_left: int | None = None
+    """How often the caller lets it be charged again, where that is less than it was."""
+    window_ends_at: Instant | None = None
+    """The end of the caller's window, where that is sooner than it was."""
 
 
 class Planned(_Fact, frozen=True, kw_only=True):

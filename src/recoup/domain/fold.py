@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, OURS, TRANSITIONS, Case, State
+from recoup.domain.case import CLOSED, OURS, TRANSITIONS, Case, State, by_ourselves
 from recoup.domain.reach import further
 from recoup.domain.view import Attempt, Hold, Message, Method, Result, Trigger
 
@@ -52,7 +52,13 @@ def opening(fact: f.Opened, merchant_id: str) -> Case:
         next_action_at=fact.at,
         arms=fact.arms,
         history=fact.history,
+        messages=fact.messages,
+        tries_allowed=_allowed(fact.attempts, fact.attempts_left),
     )
+
+
+def _allowed(attempts: tuple[Attempt, ...], left: int | None) -> int | None:
+    return None if left is None else by_ourselves(attempts) + left
 
 
 def apply(case: Case, fact: f.Fact) -> Case:
@@ -110,7 +116,12 @@ def _joined(case: Case, fact: f.Joined) -> Changes:
     for method in fact.methods:
         if all(m.id != method.id for m in methods):
             methods = (*methods, method)
-    return {"attempts": _merged(case, fact.attempts), "methods": methods, **_wake(case, fact)}
+    narrower: Changes = {}
+    if fact.attempts_left is not None:
+        narrower["tries_allowed"] = _allowed(case.attempts, fact.attempts_left)
+    if fact.window_ends_at is not None:
+        narrower["window_ends_at"] = fact.window_ends_at
+    return {"attempts": _merged(case, fact.attempts), "methods": methods, **narrower, **_wake(case, fact)}
 
 
 def _planned(case: Case, fact: f.Planned | f.CustomerNeeded) -> Changes:

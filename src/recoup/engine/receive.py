@@ -129,8 +129,10 @@ def _receipt(
     changes: dict[str, Change],
 ) -> Receipt:
     match answer:
-        case intake.Open(fact=fact):
-            changes[view.debt.id] = cases.open_case(fact, merchant.id)
+        case intake.Open(fact=fact, more=more):
+            change = changes[view.debt.id] = cases.open_case(fact, merchant.id)
+            for each in more:
+                change.add(each)
             return Receipt(case_id=view.case_id, status="opened")
         case intake.Append(facts=facts, because=because):
             assert existing is not None

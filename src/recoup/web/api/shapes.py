@@ -46,6 +46,8 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     opened_at: Instant
     window_ends_at: Instant | None
+    attempts_left: int | None
+    """How often the caller still lets it be charged again; null where the caller set no limit."""
     promised_at: Instant | None
     closed_at: Instant | None
     by: str | None
@@ -74,7 +76,7 @@ def case_shown(listed: reads.Listed) -> CaseShown:
     """The case as the API shows it."""
     case = listed.case
     same = ("id", "state", "debt", "methods", "attempts", "messages", "plan", "next_action_at", "hold", "queue", "owner",
-            "policy", "opened_at", "window_ends_at", "promised_at", "closed_at", "by", "action", "surplus_minor",
+            "policy", "opened_at", "window_ends_at", "attempts_left", "promised_at", "closed_at", "by", "action", "surplus_minor",
             "version")  # fmt: skip
     return CaseShown(
         **{name: getattr(case, name) for name in same},
