@@ -10,9 +10,12 @@ import pytest
 from recoup.channels.port import SmsNews
 from recoup.channels.sms import open_sms_door
 from recoup.channels.sms_settings import parse_sms_url
+from recoup.decide.assignment import arm_of
+from recoup.domain.experiment import Arm
 from recoup.domain.policy import Policy
 from recoup.engine import sms_news, speak
 from recoup.engine.clock import SystemClock
+from recoup.insight import experiments_run as run
 from recoup.store import endpoints
 from recoup.store.endpoints import Endpoint
 from recoup.store.engines import reading, writing
@@ -362,3 +365,33 @@ def test_instants(begin: Begin, telco: Telco) -> None:
         (row,) = tx.execute(outbox.select())
     assert row.done_at == instant("Tue 3 Jun 09:00")
     assert (row.address is None) == (row.phone is None) == (diary.life == "test clock")
+
+
+def test_a_test_of_words_reaches_whichever_channel_says_them(
+    begin: Begin, telco: Telco, app: Receiver
+) -> None:
+    """The reminder by text message and by push in the arm's words; what no channel said otherwise is in no test."""
+    diary = begin(rules("sms", "push"))
+    texts_by(diary, telco)
+    shown_by(diary, app, "message.push")
+    words = {"en": {"sms.reminder": "{merchant}: did this slip by? {amount}: {link}", "reminder.title": "Did {amount} slip by?"}}  # fmt: skip
+    plan, _ = run.start(
+        diary.house, diary.merchant, id="friendly", name="x", kind="messages", actor="staff:anna", anyway=True,
+        arms=(Arm(name="now", share=0.5), Arm(name="new", share=0.5, texts=words)),
+    )  # fmt: skip
+    new, now, other = (next(f"{who}_{n}" for n in range(200) if arm_of(plan, f"{who}_{n}").name == arm)
+                       for who, arm in (("anna", "new"), ("ben", "now"), ("cleo", "new")))  # fmt: skip
+    with_phone(diary, customer=new)
+    with_phone(diary, "+4915112345679", customer=now)
+    diary.fails("51", 4900, customer=other)
+    diary.until("Fri 6 Jun 09:00")
+    assert sum("did this slip by? " in t.text for t in telco.texts if t.to == ANNA) == 1
+    assert not any("slip by" in t.text for t in telco.texts if t.to != ANNA)
+    told = [app.event(n)["data"] for n in range(len(app.got))]
+    assert [t["title"] for t in told if t["step"] == "reminder"] == ["Did €49.00 slip by?"]
+    sides = {c: [(m.step, m.arms) for m in diary.case(c).messages] for c in ("c_1", "c_2", "c_3")}
+    assert sides == {
+        "c_1": [("notice", ()), ("reminder", ("friendly:new",))],
+        "c_2": [("notice", ()), ("reminder", ("friendly:now",))],
+        "c_3": [("notice", ()), ("reminder", ("friendly:new",))],
+    }  # fmt: skip

@@ -101,3 +101,75 @@ def test_the_terminal_does_the_same(desk: Desk) -> None:
         == 2
     )
     assert desk.run("experiment", "start", "x", "--arm", "a=default@1").returncode == 2
+
+
+TEXTS = {"de": {"reminder.subject": "Kurz gefragt: {amount}?"}}
+
+
+def test_words_are_tested_and_promoted_by_a_program(sqlite_url: str) -> None:
+    with api_on(sqlite_url) as api:
+        api.fail(*range(4))
+        arms = [{"name": "now", "share": 0.5}, {"name": "new", "share": 0.5, "texts": TEXTS}]
+        wrong = [
+            arms[0],
+            {"name": "new", "share": 0.5, "texts": {"de": {"reminder.subject": "Offen seit {when}"}}},
+        ]
+        refused = api.post("/v1/experiments", body(id="words", kind="messages", arms=wrong, anyway=True))
+        assert refused.status_code == 422
+        assert "{when} means nothing in this sentence" in refused.json()["detail"]
+        begun = api.post("/v1/experiments", body(id="words", kind="messages", arms=arms, anyway=True))
+        assert begun.status_code == 201, begun.text
+        assert begun.json()["experiment"]["arms"] == arms
+        asked = api.post("/v1/experiments/words/promote", {"arm": "new", "dry_run": True}).json()
+        change = {"language": "de", "key": "reminder.subject",
+                  "ours": "Kurze Erinnerung: {amount} sind noch offen", "was": None, "becomes": "Kurz gefragt: {amount}?",
+                  "said_in": ["reminder"]}  # fmt: skip
+        assert asked == {"policy": None, "moved": [], "texts": [change], "kept": [], "done": False}
+        assert api.post("/v1/experiments/words/promote", {"arm": "new"}).json() == {**asked, "done": True}
+        again = api.post("/v1/experiments/words/promote", {"arm": "new", "dry_run": True}).json()
+        assert again["texts"] == []
+        back = api.post("/v1/experiments/words/promote", {"arm": "now"}).json()
+        assert [(c["was"], c["becomes"]) for c in back["texts"]] == [("Kurz gefragt: {amount}?", None)]
+
+
+def test_words_are_tested_and_promoted_in_the_terminal(desk: Desk, tmp_path: Path) -> None:
+    desk.done("migrate")
+    desk.merchant("acme")
+    words = tmp_path / "friendly.toml"
+    words.write_text(
+        '[en]\nreminder.subject = "Did this slip by? {amount}"\n"reminder.title" = "{amount} is open"\n'
+    )
+    start = (
+        "experiment",
+        "start",
+        "friendly",
+        "--kind",
+        "messages",
+        "--arm",
+        "now",
+        "--arm",
+        "new:20",
+        "--anyway",
+    )
+    lost = desk.run(*start, "--texts", f"nobody={words}")
+    assert (lost.returncode, "names no arm and file" in lost.stderr) == (2, True)
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[en]\nreminder.subject = 3")
+    assert "write a table for each language" in desk.run(*start, "--texts", f"new={bad}").stderr
+    bad.write_text('[en]\nreminder.subject = "Hello"')
+    refused = desk.run(*start, "--texts", f"new={bad}")
+    assert (refused.returncode, "{amount} is missing" in refused.stderr) == (2, True)
+    start = ("experiment", "start", "friendly", "--kind", "messages", "--arm", "now:80", "--arm", "new:20", "--anyway")  # fmt: skip
+    assert "friendly runs" in desk.done(*start, "--texts", f"new={words}")
+    seen = desk.done("message", "preview", "reminder", "--arm", "friendly:new")
+    assert "Did this slip by?" in seen
+    assert "Did this slip by?" not in desk.done("message", "preview", "reminder")
+    assert desk.run("message", "preview", "reminder", "--arm", "friendly:nobody").returncode == 1
+    would = desk.done("experiment", "promote", "friendly", "new", "--dry-run")
+    assert "becomes" in would
+    assert "Did this slip by? {amount}" in would
+    assert "Did this slip by?" not in desk.done("message", "preview", "reminder")
+    assert "2 of your sentences changed" in desk.done("experiment", "promote", "friendly", "new")
+    assert "Did this slip by?" in desk.done("message", "preview", "reminder")
+    assert "2 of your sentences changed" in desk.done("experiment", "promote", "friendly", "now")
+    assert "Did this slip by?" not in desk.done("message", "preview", "reminder")

@@ -84,7 +84,7 @@ ATTEMPT_COLUMNS = (
     "identity VARCHAR", "ref VARCHAR", "answered_at BIGINT",
 )  # fmt: skip
 MESSAGE_COLUMNS = (
-    "case_id VARCHAR", "id VARCHAR", "told_at BIGINT", "channel VARCHAR", "step VARCHAR", "status VARCHAR", "paid_within_72h BOOLEAN",
+    "case_id VARCHAR", "id VARCHAR", "told_at BIGINT", "channel VARCHAR", "step VARCHAR", "status VARCHAR", "arms VARCHAR", "paid_within_72h BOOLEAN",
 )  # fmt: skip
 ARM_COLUMNS = (
     "case_id VARCHAR",
@@ -185,7 +185,7 @@ def _attempts(case: _Case, tries: list[Attempt], methods: dict[str, Method]) -> 
 def _message(case: _Case, m: Message) -> tuple[Cell, ...]:
     back = case.closed_at if case.state == "recovered" else None
     soon = back is not None and 0 <= (back - m.at).total_seconds() <= 72 * 3600
-    return (case.id, m.id, to_micros(m.at), m.channel, m.step, m.status, soon)
+    return (case.id, m.id, to_micros(m.at), m.channel, m.step, m.status, " ".join(m.arms) or None, soon)
 
 
 def _micros(at: datetime | None) -> int | None:

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recoup.domain.experiment import Arm, Kind
     from recoup.insight.experiments import Result
+    from recoup.insight.experiments_texts import Change
 
 app = typer.Typer(
     help="A/B tests of policies, messages and pages, and the permanent holdout of messages.",
@@ -20,18 +23,28 @@ Effect = Annotated[
     float, typer.Option(help="The smallest difference worth knowing, in points.", min=0.1, max=99)
 ]
 Horizon = Annotated[int, typer.Option(help="Days after which a case is judged.", min=1, max=120)]
+Arms = Annotated[
+    list[str],
+    typer.Option(
+        "--arm", metavar="NAME[=POLICY][:SHARE]", help="Two or more; the first is what happens today."
+    ),
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--texts",
+        metavar="NAME=FILE",
+        help="Of a messages test: an arm's own words, a TOML table for each language.",
+    ),
+]
 ACTOR = "staff:cli"
 
 
 @app.command("start")
 def start(
     id: Annotated[str, typer.Argument(help="An id of your choice, such as gentle-first.")],
-    arms: Annotated[
-        list[str],
-        typer.Option(
-            "--arm", metavar="NAME=POLICY[:SHARE]", help="Two or more; the first is what happens today."
-        ),
-    ],
+    arms: Arms,
+    texts: Words = None,
     merchant: Merchant = None,
     name: Annotated[str | None, typer.Option(help="What it is about, for people.")] = None,
     kind: Annotated[str, typer.Option(help="policy, messages or page.")] = "policy",
@@ -50,7 +63,7 @@ def start(
 
     if kind not in ("policy", "messages", "page"):
         raise Fault(f"{kind!r} is no kind of experiment; one of policy, messages, page", USAGE)
-    sides = _arms(arms, kind)
+    sides = _worded(_arms(arms, kind), texts or [])
     with opened() as house:
         owner = merchant_of(house, merchant)
         if dry_run:
@@ -80,8 +93,8 @@ def _arms(texts: list[str], kind: str) -> "list[Arm]":
 
     found = []
     for text in texts:
-        name, _, rest = text.partition("=")
-        what, _, share = rest.partition(":")
+        named, _, share = text.partition(":")
+        name, _, what = named.partition("=")
         try:
             part = float(share) / 100 if share else 1 / len(texts)
         except ValueError as e:
@@ -93,6 +106,47 @@ def _arms(texts: list[str], kind: str) -> "list[Arm]":
         found.append(Arm(name=name, share=part, policy=policy, variant=variant))
     if len(found) < 2:
         raise Fault("name two or more arms with --arm; the first is what happens today", USAGE)
+    return found
+
+
+def _worded(sides: "list[Arm]", files: list[str]) -> "list[Arm]":
+    """The arms with the words of their files: `[de]`, then `reminder.subject = "..."`."""
+    from pathlib import Path
+
+    import msgspec
+
+    from recoup.cli.faults import USAGE, Fault
+
+    found = {arm.name: arm for arm in sides}
+    for given in files:
+        name, _, path = given.partition("=")
+        if name not in found or not path:
+            raise Fault(
+                f"--texts {given}: it names no arm and file, such as friendly=friendly.toml; arms are {', '.join(found)}",
+                USAGE,
+            )
+        try:
+            told = msgspec.toml.decode(
+                Path(path).read_bytes(), type=dict[str, dict[str, str | dict[str, str]]]
+            )
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise Fault(
+                f'{path} cannot be read: {e}; write a table for each language, [de], and in it reminder.subject = "words"',
+                USAGE,
+            ) from e
+        texts = {language: _flat(by_key) for language, by_key in told.items()}
+        found[name] = msgspec.structs.replace(found[name], texts=texts)
+    return list(found.values())
+
+
+def _flat(told: "dict[str, str | dict[str, str]]") -> dict[str, str]:
+    """`reminder.subject` is one name of ours and two of TOML's; quoted or not, it is the same."""
+    found: dict[str, str] = {}
+    for key, words in told.items():
+        if isinstance(words, str):
+            found[key] = words
+        else:
+            found |= {f"{key}.{inner}": each for inner, each in words.items()}
     return found
 
 
@@ -182,20 +236,30 @@ def stop(
 @app.command("promote")
 def promote(
     id: Id,
-    arm: Annotated[str, typer.Argument(help="The arm whose policy becomes the rule.")],
+    arm: Annotated[str, typer.Argument(help="The arm whose policy, or words, become the rule.")],
     merchant: Merchant = None,
     move_open_cases: Annotated[
         bool, typer.Option("--move-open-cases", help="Open cases follow it too.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the cases that would move.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would move or change.")] = False,
 ) -> None:
-    """Makes an arm's policy the rule and ends the test. Promoting the first arm is the way back."""
+    """Makes an arm's policy, or its words, the rule and ends the test. Promoting the first arm is the way back."""
     from recoup.cli.opening import merchant_of, opened
     from recoup.insight import experiments_run as run
 
     with opened() as house:
         owner = merchant_of(house, merchant)
         would = run.moving(house, owner, id, arm)
+        if would.policy is None:
+            _swapped(would.texts, would.kept)
+            if dry_run:
+                typer.echo(f"{len(would.texts)} of your sentences would change", err=True)
+                return
+            run.promote(house, owner, id, arm, actor=ACTOR, move_open_cases=False)
+            print(
+                f"{len(would.texts)} of your sentences changed; every message that leaves from now on says so"
+            )
+            return
         if dry_run:
             for case in would.cases:
                 print(case)
@@ -203,6 +267,15 @@ def promote(
             return
         moved = run.promote(house, owner, id, arm, actor=ACTOR, move_open_cases=move_open_cases)
     print(f"new cases begin with {would.policy}; {len(moved)} open cases moved")
+
+
+def _swapped(changes: "Sequence[Change]", kept: "Sequence[Change]") -> None:
+    for c in changes:
+        print(f"{c.language:6} {c.key:28} {c.was or 'our words'}")
+        print(f"{'':6} {'becomes':28} {c.becomes or 'our words'}")
+        print(f"{'':6} {'said in':28} {', '.join(c.said_in)}")
+    for c in kept:
+        print(f"{c.language:6} {c.key:28} stays {c.was or 'our words'}: it was changed by hand since")
 
 
 @app.command("holdout")

@@ -85,6 +85,9 @@ def preview(
     language: Annotated[str, typer.Option(help="In which language.")] = "en",
     cause: Annotated[str, typer.Option(help="A decline category, for a sample.")] = "insufficient_funds",
     case: Annotated[str | None, typer.Option(help="A real case instead of a sample.")] = None,
+    arm: Annotated[
+        str | None, typer.Option(metavar="EXPERIMENT:ARM", help="As it is read in an arm of a test of words.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the HTML to this file.")] = None,
     merchant: Merchant = None,
 ) -> None:
@@ -103,9 +106,9 @@ def preview(
         try:
             known(language, "every.hello")
             shown = wording.preview(
-                house, merchant_of(house, merchant), kind, language, cause=cause, case_id=case
+                house, merchant_of(house, merchant), kind, language, cause=cause, case_id=case, arm=arm
             )
-        except (BadWording, BadFacts, NotToBeSaid) as e:
+        except (BadWording, BadFacts, NotToBeSaid, wording.NoSuchArm) as e:
             raise Fault(f"there is no such message: {e}", FOUND) from e
     print(f"{shown.rendered.subject}\n\n{shown.rendered.text}", end="")
     if shown.sms is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from recoup.domain.decline import understand
-from recoup.domain.experiment import Arm, Enrolment, Plan
+from recoup.domain.experiment import OTHER_WORDS, Arm, Enrolment, Plan
 from recoup.domain.view import CaseView, Result
 
 
@@ -30,7 +30,13 @@ def enrol(plans: Sequence[Plan], customer_id: str) -> tuple[tuple[Enrolment, ...
     for plan in plans:
         arm = arm_of(plan, customer_id)
         places.append(
-            Enrolment(experiment=plan.id, kind=plan.kind, arm=arm.name, share=arm.share, variant=arm.variant)
+            Enrolment(
+                experiment=plan.id,
+                kind=plan.kind,
+                arm=arm.name,
+                share=arm.share,
+                variant=arm.variant or (OTHER_WORDS if arm.texts else None),
+            )
         )
         policy = policy or arm.policy
     return tuple(places), policy

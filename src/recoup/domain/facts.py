@@ -313,6 +313,8 @@ class MessageMoved(_Fact, frozen=True, kw_only=True):
     why: str = ""
     channel: str | None = None
     """The channel it really went by; None: the one it was written down with."""
+    arms: tuple[str, ...] = ()
+    """`experiment:arm` of every test that words this message one way or another: the case's own side of each."""
 
 
 Fact = (

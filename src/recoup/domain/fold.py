@@ -384,7 +384,12 @@ def _message_queued(case: Case, fact: f.MessageQueued) -> Changes:
 
 def _message_moved(case: Case, fact: f.MessageMoved) -> Changes:
     moved = tuple(
-        msgspec.structs.replace(m, status=further(m.status, fact.status), channel=fact.channel or m.channel)
+        msgspec.structs.replace(
+            m,
+            status=further(m.status, fact.status),
+            channel=fact.channel or m.channel,
+            arms=fact.arms if fact.status == "sent" else m.arms,
+        )
         if m.id == fact.message_id
         else m
         for m in case.messages

@@ -155,6 +155,8 @@ class Message(_Outside, frozen=True, kw_only=True, omit_defaults=False):
     debit_at: Instant | None = None
     """Of a notice before a debit: when it is made, and how much."""
     debit_minor: Minor | None = None
+    arms: tuple[str, ...] = ()
+    """`experiment:arm` of every test of other words that this message is part of."""
 
 
 class PastDebt(_Outside, frozen=True, kw_only=True):

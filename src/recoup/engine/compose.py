@@ -1,6 +1,6 @@
 """Writes one message for the channel it goes by, and knows the door behind which it leaves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -14,6 +14,7 @@ from recoup.channels.short import render_sms
 from recoup.channels.words import Wording, choose_words
 from recoup.decide import announce
 from recoup.domain.case import Case
+from recoup.domain.experiment import Plan, place_name, worded
 from recoup.engine import recipients
 from recoup.engine.house import House
 from recoup.engine.letters import facts_of, said_as
@@ -29,14 +30,26 @@ from recoup.store.short_links import ShortLink
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written: the item, its case and the others a digest tells of, the reader, the merchant's own words."""
+    """What is to be written: the item, its case and the others a digest tells of, the reader, the merchant's own words, and
+    the tests whose arms have words of theirs."""
 
     item: OutItem
     case: Case
     others: Sequence[Case]
     reader: Contact
     wordings: Mapping[str, Wording]
+    tests: Sequence[Plan] = ()
     now: datetime
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished message, and `experiment:arm` of every test of words it is part of."""
+
+    message: port.Message
+    arms: tuple[str, ...] = ()
+
+
+_Writer = Callable[[Wording], port.Message]
 
 
 def door_of(house: House, merchant: Merchant, channel: str) -> port.Door[port.Message]:
@@ -47,15 +60,49 @@ def door_of(house: House, merchant: Merchant, channel: str) -> port.Door[port.Me
     return cast("port.Door[port.Message]", texts or house.mail_door(house, merchant))
 
 
-def compose(house: House, merchant: Merchant, channel: str, asked: Asked) -> port.Message:
+def compose(house: House, merchant: Merchant, channel: str, asked: Asked) -> Written:
     """The finished message. Raises `BadFacts` and `NotToBeSaid`."""
     step, facts = _facts(house, merchant, asked)
-    own = asked.wordings.get(language_of(facts.locale))
+    language = language_of(facts.locale)
+    own = asked.wordings.get(language) or {}
+    write = _writer(house, merchant, channel, asked, step, facts)
+    mine = worded(asked.tests, asked.case.arms, asked.item.step or "")
+    said = {**own}
+    for plan, arm in mine:
+        said |= plan.arm(arm).texts.get(language, {})
+    message = write(said)
+    arms = tuple(
+        place_name(plan.id, arm)
+        for plan, arm in mine
+        if _differ(plan, arm, language, own, said, write, message)
+    )
+    return Written(message=message, arms=arms)
+
+
+def _differ(
+    plan: Plan, arm: str, language: str, own: Wording, said: Wording, write: _Writer, message: port.Message
+) -> bool:
+    """Whether a customer of another arm of this test would have read something else in this message's place."""
+    mine = plan.arm(arm).texts.get(language, {})
+    for other in plan.arms:
+        theirs = other.texts.get(language, {})
+        if other.name == arm or theirs == mine:
+            continue
+        without = {k: w for k, w in said.items() if k not in mine} | {k: own[k] for k in mine if k in own}
+        if write({**without, **theirs}) != message:
+            return True
+    return False
+
+
+def _writer(
+    house: House, merchant: Merchant, channel: str, asked: Asked, step: str, facts: MessageFacts
+) -> _Writer:
+    """What makes the message out of words, the same message from the same words."""
     if channel == "sms":
-        return _sms(house, merchant, asked, step, facts, own)
+        return _sms(house, merchant, asked, step, facts)
     if channel in CHANNELS:
-        return _push(channel, asked, step, facts, own)
-    return _mail(merchant, asked, step, facts, own)
+        return lambda words: _push(channel, asked, step, facts, words)
+    return lambda words: _mail(merchant, asked, step, facts, words)
 
 
 def _facts(house: House, merchant: Merchant, asked: Asked) -> tuple[str, MessageFacts]:
@@ -77,7 +124,7 @@ def _facts(house: House, merchant: Merchant, asked: Asked) -> tuple[str, Message
     return step, facts
 
 
-def _mail(merchant: Merchant, asked: Asked, step: str, facts: MessageFacts, own: Wording | None) -> port.Mail:
+def _mail(merchant: Merchant, asked: Asked, step: str, facts: MessageFacts, own: Wording) -> port.Mail:
     words = render(step, facts, own)
     assert asked.reader.email is not None
     return port.Mail(
@@ -87,9 +134,7 @@ def _mail(merchant: Merchant, asked: Asked, step: str, facts: MessageFacts, own:
     )  # fmt: skip
 
 
-def _sms(
-    house: House, merchant: Merchant, asked: Asked, step: str, facts: MessageFacts, own: Wording | None
-) -> port.Sms:
+def _sms(house: House, merchant: Merchant, asked: Asked, step: str, facts: MessageFacts) -> _Writer:
     """A text message has no room for a signed link: a short one leads to the same page."""
     once = f"{merchant.id}/{asked.item.once_key}"
     code = house.links.short_code(once)
@@ -99,21 +144,21 @@ def _sms(
     door = house.sms_door(house, merchant)
     with writing(house.db) as tx:
         short_links.keep(tx, link)
-    text = render_sms(
-        step,
-        facts,
-        house.links.short(code, domain=merchant.brand.pay_domain),
-        own,
-        replies=door is not None and door.takes_replies,
-    )
-    assert asked.reader.phone is not None
-    return port.Sms(
-        to=asked.reader.phone, text=text, once_key=asked.item.once_key, written_at=asked.now,
-        status_url=house.links.sms_status(merchant.id, asked.item.once_key),
-    )  # fmt: skip
+    address = house.links.short(code, domain=merchant.brand.pay_domain)
+    replies = door is not None and door.takes_replies
+    phone = asked.reader.phone
+    assert phone is not None
+
+    def written(words: Wording) -> port.Sms:
+        return port.Sms(
+            to=phone, text=render_sms(step, facts, address, words, replies=replies), once_key=asked.item.once_key,
+            written_at=asked.now, status_url=house.links.sms_status(merchant.id, asked.item.once_key),
+        )  # fmt: skip
+
+    return written
 
 
-def _push(channel: str, asked: Asked, step: str, facts: MessageFacts, own: Wording | None) -> port.Push:
+def _push(channel: str, asked: Asked, step: str, facts: MessageFacts, own: Wording) -> port.Push:
     words = choose_words(step, facts, own)
     return port.Push(
         channel=channel, customer_id=asked.case.customer.id, case_id=asked.case.id, step=asked.item.step or step,

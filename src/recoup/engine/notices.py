@@ -87,7 +87,7 @@ def _events(change: Change, now: datetime) -> Iterator[tuple[str, str]]:
         if isinstance(fact, f.MessageMoved) and fact.status == "sent":
             told = next((m for m in case.messages if m.id == fact.message_id), None)
             if told is not None:
-                message = {"step": told.step, "channel": told.channel}
+                message = {"step": told.step, "channel": told.channel, "arms": told.arms}
                 yield "message.sent", body_of("message.sent", now, {"case": _shown(case), "message": message})
 
 

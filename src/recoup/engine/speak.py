@@ -1,8 +1,9 @@
 """Carries the outbox out: everything is checked again at the moment of sending, then sent once."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -14,6 +15,7 @@ from recoup.channels.replies import takes_no_mail
 from recoup.channels.words import NotToBeSaid, Wording
 from recoup.domain import facts as f
 from recoup.domain.case import Case
+from recoup.domain.experiment import Plan
 from recoup.domain.plain import plain
 from recoup.domain.policy import CHANNELS
 from recoup.engine import endings, expiring, notices, reach, recipients, sms_news, winback
@@ -25,7 +27,7 @@ from recoup.engine.reach import Way
 from recoup.engine.recheck import ANSWER_SOON, RECEIPT, Verdict, may_leave, still_due
 from recoup.engine.record import bring_up_to_date
 from recoup.engine.together import TOLD, companions
-from recoup.store import boxes, cases, customers, heartbeat, stopped
+from recoup.store import boxes, cases, customers, experiments, heartbeat, stopped
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
 from recoup.store.customers import Contact
@@ -46,17 +48,25 @@ DOORS = {"email": "the mail server", "sms": "the provider of text messages"}
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True):
-    """A message on its way out: by which channel, to whom, and the messages that it tells of too."""
+    """A message on its way out: by which channel, to whom, the messages that it tells of too, and its sides in tests of words."""
 
     item: OutItem
     case: Case
     channel: str
     reader: Contact
     told: tuple[OutItem, ...] = ()
+    arms: tuple[str, ...] = ()
 
     @property
     def door(self) -> str:
         return DOORS.get(self.channel, "the merchant's app")
+
+
+class Said(NamedTuple):
+    """What a batch of messages is said with: the merchant's own words by language, and the tests of other ones."""
+
+    wordings: Mapping[str, Wording]
+    tests: Sequence[Plan]
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,12 +184,12 @@ def _messages(
 ) -> Iterator[mail.Message]:
     """The messages that may leave, each checked right before it does; the others are put back or withdrawn."""
     with reading(house.db) as tx:
-        wordings = own_words.by_language(tx, merchant.id)
+        said = Said(own_words.by_language(tx, merchant.id), experiments.worded(tx, merchant.id))
     for item in items:
         if any(item.once_key == told.once_key for gone in leaving for told in gone.told):
             continue  # a digest of this very batch has told of it
         try:
-            made = _message(house, merchant, channel, item, wordings)
+            made = _message(house, merchant, channel, item, said)
         except Exception as fault:  # one message that cannot be made must not stop the others
             log.exception("message set aside", message=item.once_key, fault=type(fault).__name__)
             plain = isinstance(fault, BadFacts | NotToBeSaid)
@@ -192,7 +202,7 @@ def _messages(
 
 
 def _message(
-    house: House, merchant: Merchant, channel: str, item: OutItem, wordings: Mapping[str, Wording]
+    house: House, merchant: Merchant, channel: str, item: OutItem, said: Said
 ) -> tuple[Leaving, mail.Message] | None:
     """The finished message and what goes with it; None where it may not leave, which is then written down."""
     now = merchant.now(house.clock.now())
@@ -211,20 +221,25 @@ def _message(
             bring_up_to_date(house, merchant, first.case.id, verdict.due)
         return None
     others = [case for _, case in together]
-    asked = Asked(item=item, case=first.case, others=others, reader=first.reader, wordings=wordings, now=now)
-    message = compose(house, merchant, channel, asked)
+    asked = Asked(
+        item=item, case=first.case, others=others, reader=first.reader, wordings=said.wordings, tests=said.tests, now=now
+    )  # fmt: skip
+    written = compose(house, merchant, channel, asked)
     # Asking the biller and writing take their time: what has come in meanwhile is looked at once more.
     with reading(house.db) as tx:
         verdict = _checked(house, tx, merchant, channel, item, now).verdict
-        said = [_checked(house, tx, merchant, channel, other, now).verdict.say for other, _ in together]
-    if verdict.say == "send" and any(say != "send" for say in said):
+        says = [_checked(house, tx, merchant, channel, other, now).verdict.say for other, _ in together]
+    if verdict.say == "send" and any(say != "send" for say in says):
         anew = "another of these payments has moved; the digest is made anew"
         verdict = Verdict("wait", anew, now + ANSWER_SOON)
     if verdict.say != "send":
         _not_now(house, merchant, item, first.case, verdict)
         return None
     told = tuple(other for other, _ in together)
-    return Leaving(item=item, case=first.case, channel=channel, reader=first.reader, told=told), message
+    leaving = Leaving(
+        item=item, case=first.case, channel=channel, reader=first.reader, told=told, arms=written.arms
+    )
+    return leaving, written.message
 
 
 def _met(
@@ -336,7 +351,7 @@ def _put_out(house: House, merchant: Merchant, leaving: Leaving) -> None:
             channel=leaving.channel,
             **_known_by(house, merchant, leaving),
         )
-        _moved(house, tx, merchant, item, "sent", why or "", now, channel=leaving.channel)
+        _moved(house, tx, merchant, item, "sent", why or "", now, channel=leaving.channel, arms=leaving.arms)
         for other in leaving.told:
             if boxes.told_elsewhere(tx, other, now, worker=house.worker_id, why=TOLD):
                 _moved(house, tx, merchant, other, "withdrawn", TOLD, now)
@@ -377,11 +392,11 @@ def _lock(tx: Connection, merchant: Merchant, *items: OutItem) -> None:
 
 def _moved(
     house: House, tx: Connection, merchant: Merchant, item: OutItem, status: str, why: str, now: datetime,
-    channel: str | None = None,
+    channel: str | None = None, arms: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     """The fact of a message; a copy is no message of the case's own, and stands in the outbox only."""
     if item.kind == "message":
         moved = f.MessageMoved(
-            at=now, actor=ENGINE, message_id=item.once_key, status=status, why=why, channel=channel
+            at=now, actor=ENGINE, message_id=item.once_key, status=status, why=why, channel=channel, arms=arms
         )
         _fact(house, tx, merchant, item.case_id, moved)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from recoup.channels import port
 from recoup.channels.facts import Item, MessageFacts
@@ -14,10 +15,11 @@ from recoup.channels.short import render_sms, sms_text
 from recoup.channels.texts import BOOK
 from recoup.channels.wording import NOT_YOURS, check, known
 from recoup.channels.words import NotToBeSaid, said_in
+from recoup.domain.experiment import Plan, is_legal, place_name, worded
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
 from recoup.engine.letters import facts_of, said_as
-from recoup.store import cases, customers, wordings
+from recoup.store import cases, customers, experiments, wordings
 from recoup.store.customers import Contact
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
@@ -26,12 +28,18 @@ from recoup.store.wordings import Wording
 DEBITS = frozenset({"pre_debit_notice"})
 
 
+class NoSuchArm(LookupError):
+    """No experiment of this merchant has an arm of that name."""
+
+
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
-    """One sentence of a message: its name, our words for it, the merchant's, and the values it may and must name."""
+    """One sentence of a message: its name, our words for it, the merchant's, a test's, and the values it may and must name."""
 
     key: str
     ours: str
     own: str | None
+    arm: str | None = None
+    """What is said in the place of both, in the arm of a test that is shown."""
     needed: tuple[str, ...]
 
 
@@ -43,6 +51,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     sms: str | None
     """The same as a text message; None where it never goes as one."""
     sentences: tuple[Sentence, ...]
+    arms: tuple[str, ...] = ()
+    """`experiment:arm` of the tests whose words are shown."""
 
 
 def save(house: House, merchant: Merchant, *, language: str, key: str, words: str, by: str) -> str:
@@ -72,11 +82,13 @@ def preview(
     cause: str = "insufficient_funds",
     case_id: str | None = None,
     laid: Mapping[str, str] | None = None,
+    arm: str | None = None,
 ) -> Preview:
     """A message in `language` about a real case, or about a sample where none is named.
 
-    `laid` are words tried out and not kept, by name of the sentence; unchecked ones raise `BadWording`. Raises
-    `cases.NoSuchCase`, `BadFacts` and `NotToBeSaid`.
+    `laid` are words tried out and not kept, by name of the sentence; unchecked ones raise `BadWording`. `arm`
+    (`experiment:arm`) shows what is read in that arm; a real case otherwise shows what is read in its own. Raises
+    `cases.NoSuchCase`, `BadFacts`, `NotToBeSaid` and `NoSuchArm`.
     """
     now = merchant.now(house.clock.now())
     # Never the customer's own links: whoever looks at a preview must not pay or choose in their place.
@@ -84,6 +96,7 @@ def preview(
     tried = {key: check(language, key, words) for key, words in (laid or {}).items()}
     with reading(house.db) as tx:
         own = wordings.by_language(tx, merchant.id).get(language, {})
+        sides = _sides(tx, merchant, step, case_id, arm)
         if case_id is not None:
             case = cases.one(tx, merchant.id, case_id)
             contact = customers.contacts(tx, merchant.id, [case.customer.id]).get(case.customer.id)
@@ -101,16 +114,42 @@ def preview(
                 logo_url=merchant.brand.logo_url, pay_url=pay_url,
                 preferences_url=preferences_url,
             )  # fmt: skip
-    words = {**own, **tried}
-    spoken = tongue(language)
+    of_arms = {
+        key: said for plan, name in sides for key, said in plan.arm(name).texts.get(language, {}).items()
+    }
+    words = {**own, **tried, **of_arms}
     sms, sms_keys = _as_text(house, merchant, step, facts, words)
     keys = [key for key in said_in(step, facts, words) if key not in NOT_YOURS]
-    keys += sms_keys
-    sentences = tuple(
-        Sentence(key=key, ours=BOOK[key].translated(spoken), own=own.get(key), needed=tuple(sorted(BOOK[key].needed)))
-        for key in keys
+    sentences = tuple(_sentence(key, language, own, of_arms) for key in (*keys, *sms_keys))
+    return Preview(
+        language=language, rendered=render(step, facts, words), sms=sms, sentences=sentences,
+        arms=tuple(place_name(plan.id, name) for plan, name in sides if plan.arm(name).texts.get(language, {}).keys() & {s.key for s in sentences}),
     )  # fmt: skip
-    return Preview(language=language, rendered=render(step, facts, words), sms=sms, sentences=sentences)
+
+
+def _sentence(key: str, language: str, own: Mapping[str, str], of_arms: Mapping[str, str]) -> Sentence:
+    said = BOOK[key]
+    return Sentence(
+        key=key, ours=said.translated(tongue(language)), own=own.get(key), arm=of_arms.get(key),
+        needed=tuple(sorted(said.needed)),
+    )  # fmt: skip
+
+
+def _sides(
+    tx: Connection, merchant: Merchant, step: str, case_id: str | None, arm: str | None
+) -> list[tuple[Plan, str]]:
+    """Whose words are shown: those of the arm that is named, else of the arms a real case is in. Raises `NoSuchArm`."""
+    if arm:
+        experiment, _, name = arm.partition(":")
+        try:
+            plan = experiments.get(tx, merchant.id, experiment).plan
+            plan.arm(name)
+        except LookupError as e:
+            raise NoSuchArm(f"there is no arm {arm!r}; name it like shorter-reminder:friendly") from e
+        return [] if is_legal(step) else [(plan, name)]
+    if case_id is None:
+        return []
+    return worded(experiments.worded(tx, merchant.id), cases.one(tx, merchant.id, case_id).arms, step)
 
 
 def _as_text(

@@ -7,9 +7,10 @@ from statistics import fmean
 import msgspec
 from sqlalchemy.engine import Connection
 
-from recoup.domain.experiment import LEGAL_STEPS, WITHHOLD, Plan
+from recoup.domain.experiment import WITHHOLD, Plan, is_legal
 from recoup.domain.instants import Instant
 from recoup.insight.experiments_sequence import Interval, Score, out_of_proportion
+from recoup.insight.experiments_texts import unread
 from recoup.store import experiment_units
 from recoup.store.experiment_units import Unit
 from recoup.store.experiments import Registered
@@ -263,16 +264,17 @@ def _leaks(
             continue
         told = experiment_units.written_to(connection, merchant_id, plan.id, arm.name)
         wrong = [
-            case for case, steps in told.items() if any(s != "recovered" and not _legal(s) for s in steps)
+            case for case, steps in told.items() if any(s != "recovered" and not is_legal(s) for s in steps)
         ]
         if wrong:
             says = f"{_cases(len(wrong))} of the arm {arm.name} were written to although messages are withheld there."
             doubts.append(_leak("written_to", says, wrong, every))
+    if plan.words_differ:
+        readers = experiment_units.readers(connection, merchant_id, plan.id)
+        for name, lacking in unread(plan, readers).items():
+            says = f"{_cases(len(lacking))} of the arm {name} read a language it has no words in: they read your own."
+            doubts.append(_leak("unread", says, lacking, every))
     return tuple(doubts)
-
-
-def _legal(step: str) -> bool:
-    return step.startswith(LEGAL_STEPS)
 
 
 def _leak(kind: str, says: str, cases: Sequence[str], every: Sequence[Unit]) -> Doubt:

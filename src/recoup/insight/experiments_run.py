@@ -11,8 +11,10 @@ from recoup.domain.instants import Instant
 from recoup.engine import audit, policies
 from recoup.engine.house import House
 from recoup.engine.ids import new_secret
+from recoup.insight import experiments_texts as words
 from recoup.insight.experiments import Result, result
 from recoup.insight.experiments_sequence import customers_needed, findable
+from recoup.insight.experiments_texts import Change, Swap
 from recoup.store import experiment_units, experiments
 from recoup.store.engines import reading, writing
 from recoup.store.experiment_units import Past
@@ -125,7 +127,8 @@ def start(
     """Registers an experiment and lets it run: cases that open from now on are drawn. The plan, and what it can answer.
 
     Raises `NotAnswerable` where the volume cannot answer (unless `anyway`), where the id is taken, where a policy is not
-    stored, or where another experiment of policies runs: a case can begin with one policy only.
+    stored, or where another experiment runs that changes the same: a case can begin with one policy only, and a sentence
+    can be worded one way only. Raises `BadTexts` for words that an arm cannot have.
     """
     now = merchant.now(house.clock.now())
     if len(arms) < 2:
@@ -134,7 +137,8 @@ def start(
         for arm in arms:
             if arm.policy is not None:
                 house.policy(tx, merchant.id, arm.policy)
-        _room(tx, merchant.id, id, kind)
+        _room(tx, merchant.id, id, kind, arms)
+        arms, lacking = words.checked(tx, merchant.id, arms)
         thinnest = min((a.share for a in arms[1:]), default=0.5)
         can = prospect(
             tx, merchant.id, now=now, effect=effect, horizon_days=horizon_days, share=thinnest / (thinnest + arms[0].share),
@@ -142,6 +146,7 @@ def start(
         )  # fmt: skip
         if can.verdict == "hopeless" and not anyway:
             raise NotAnswerable(can.says)
+        can = msgspec.structs.replace(can, says=f"{can.says} {lacking}".strip())
         plan = Plan(
             id=id, name=name, kind=kind, salt=new_secret("salt"), arms=tuple(arms), effect=effect, alpha=alpha,
             horizon_days=horizon_days, planned=can.needed,
@@ -154,7 +159,8 @@ def start(
     return plan, can
 
 
-def _room(tx: Connection, merchant_id: str, id: str, kind: Kind) -> None:
+def _room(tx: Connection, merchant_id: str, id: str, kind: Kind, arms: Sequence[Arm]) -> None:
+    said = {key for arm in arms for by_key in arm.texts.values() for key in by_key}
     for other in experiments.everyone(tx, merchant_id):
         if other.plan.id == id:
             raise NotAnswerable(f"there is an experiment {id!r} already; choose another id")
@@ -162,6 +168,12 @@ def _room(tx: Connection, merchant_id: str, id: str, kind: Kind) -> None:
             raise NotAnswerable(
                 f"the policy experiment {other.plan.id!r} is running, and a case can begin with one policy only; "
                 "stop it first, or give this test another kind"
+            )
+        both = said & other.plan.sentences() if other.state == "running" else set()
+        if both:
+            raise NotAnswerable(
+                f"the experiment {other.plan.id!r} is running and words {', '.join(sorted(both))} otherwise too; a customer "
+                "can read one of them only, so stop it first or test other sentences"
             )
 
 
@@ -233,46 +245,71 @@ def look(house: House, merchant: Merchant, experiment_id: str) -> tuple[Register
 
 
 class Moving(msgspec.Struct, frozen=True, kw_only=True):
-    """What promoting an arm would do: the policy new cases begin with, and the open cases that would follow it."""
+    """What promoting an arm would do: the policy new cases begin with and the open cases that would follow it; or, of a
+    test of words, the sentences of the merchant's that would change."""
 
     arm: str
-    policy: str
+    policy: str | None
     cases: tuple[str, ...]
+    texts: tuple[Change, ...] = ()
+    kept: tuple[Change, ...] = ()
+    """Sentences an earlier promotion had changed that somebody has changed again since: they stay."""
     at: Instant
 
 
 def moving(house: House, merchant: Merchant, experiment_id: str, arm: str) -> Moving:
-    """The open cases that promoting `arm` would move. Changes nothing. Raises `NotAnswerable`, `NoSuchExperiment`."""
+    """What promoting `arm` would move or change. Changes nothing. Raises `NotAnswerable`, `NoSuchExperiment`."""
     now = merchant.now(house.clock.now())
     with reading(house.db) as tx:
         found = experiments.get(tx, merchant.id, experiment_id)
+        if found.plan.words_differ:
+            would = _swap(tx, merchant.id, found, arm)
+            return Moving(arm=arm, policy=None, cases=(), texts=would.changes, kept=would.kept, at=now)
         ref = _policy_of(found.plan, arm)
         policy = house.policy(tx, merchant.id, ref)
     moved = tuple(m.case_id for m in policies.preview(house, merchant, policy, ref=ref))
     return Moving(arm=arm, policy=ref, cases=moved, at=now)
 
 
-def _policy_of(plan: Plan, arm: str) -> str:
+def _arm_of(plan: Plan, arm: str) -> Arm:
     try:
-        ref = plan.arm(arm).policy
+        return plan.arm(arm)
     except KeyError as e:
         names = ", ".join(a.name for a in plan.arms)
         raise NotAnswerable(f"{plan.id} has no arm {arm!r}; its arms are {names}") from e
+
+
+def _policy_of(plan: Plan, arm: str) -> str:
+    ref = _arm_of(plan, arm).policy
     if ref is None:
         raise NotAnswerable(
-            f"{plan.id} compares {plan.kind}, not policies: stop it and change the texts; there is no policy to promote"
+            f"{plan.id} compares {plan.kind}, not policies: stop it and change the policy or the page; there is nothing here "
+            "to promote"
         )
     return ref
+
+
+def _swap(tx: Connection, merchant_id: str, found: Registered, arm: str) -> Swap:
+    chosen = _arm_of(found.plan, arm)
+    if chosen.variant is not None:
+        raise NotAnswerable(
+            f"the arm {arm} leaves messages out and has no words to promote; change the policy instead"
+        )
+    return words.swap(tx, merchant_id, found, chosen)
 
 
 def promote(
     house: House, merchant: Merchant, experiment_id: str, arm: str, *, actor: str, move_open_cases: bool
 ) -> list[str]:
     """Makes an arm's policy the rule: stops the test, new cases begin with it, open cases follow where asked. The ids of
-    those moved. Promoting the control is the way back. Raises `NotAnswerable`, `NoSuchExperiment`."""
+    those moved. Of a test of words its arm's become the merchant's own, in every message that leaves from now on.
+    Promoting the control is the way back. Raises `NotAnswerable`, `NoSuchExperiment`."""
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         found = experiments.get(tx, merchant.id, experiment_id, lock=True)
+        if found.plan.words_differ:
+            _promote_words(tx, merchant, found, arm, actor=actor, now=now)
+            return []
         ref = _policy_of(found.plan, arm)
         experiments.stop(tx, merchant.id, experiment_id, by=actor, why=f"{arm} was promoted", now=now)
         experiments.change(tx, merchant.id, experiment_id, promoted=arm)
@@ -281,6 +318,19 @@ def promote(
             policy=ref, before=merchant.policy,
         )  # fmt: skip
     return policies.activate(house, merchant, ref, move_open_cases=move_open_cases, actor=actor)
+
+
+def _promote_words(
+    tx: Connection, merchant: Merchant, found: Registered, arm: str, *, actor: str, now: datetime
+) -> None:
+    would, id = _swap(tx, merchant.id, found, arm), found.plan.id
+    words.lay(tx, merchant.id, would.changes, by=actor, now=now)
+    experiments.stop(tx, merchant.id, id, by=actor, why=f"{arm} was promoted", now=now)
+    experiments.change(tx, merchant.id, id, promoted=arm)
+    audit.note(
+        tx, merchant.id, actor=actor, what=words.PROMOTED, subject=id, now=now, arm=arm, before_texts=would.before,
+        changed=[f"{c.language} {c.key}" for c in would.changes], kept=[f"{c.language} {c.key}" for c in would.kept],
+    )  # fmt: skip
 
 
 def watch(house: House, merchant: Merchant) -> list[str]:
@@ -303,7 +353,7 @@ def watch(house: House, merchant: Merchant) -> list[str]:
             harm = _harm(found)
             if harm is None or each.plan.permanent:
                 continue
-            if experiments.stop(tx, merchant.id, each.plan.id, by="engine", why=harm, now=now):
+            if experiments.stop(tx, merchant.id, each.plan.id, by=experiments.BY_ITSELF, why=harm, now=now):
                 audit.note(
                     tx, merchant.id, actor="engine", what="experiment.stopped", subject=each.plan.id, now=now, why=harm
                 )  # fmt: skip

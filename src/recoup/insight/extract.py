@@ -65,7 +65,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """How many files each table is in."""
 
 
-SHAPE = 5
+SHAPE = 6
 """Raised when columns change; an extract of another shape is made anew."""
 
 

@@ -29,7 +29,7 @@ _BODY: dict[str, object] = {
     "methods": [{"id": _TEXT, "kind": _TEXT, "network": _TEXT, "funding": _TEXT, "country": _TEXT, "fingerprint": _TEXT}],
     "attempts": [{"id": _TEXT, "at": _TEXT, "trigger": _TEXT, "amount_minor": _WHOLE, "result": _TEXT, "method_id": _TEXT,
                   "psp": _TEXT, "code": _TEXT, "network_code": _TEXT, "advice_code": _TEXT, "ref": _TEXT, "answered_at": _TEXT}],
-    "messages": [{"id": _TEXT, "at": _TEXT, "channel": _TEXT, "step": _TEXT, "status": _TEXT}],
+    "messages": [{"id": _TEXT, "at": _TEXT, "channel": _TEXT, "step": _TEXT, "status": _TEXT, "arms": [_TEXT]}],
     "arms": [{"experiment": _TEXT, "kind": _TEXT, "arm": _TEXT, "share": "DOUBLE", "variant": _TEXT}],
 }  # fmt: skip
 """Of a case's body only this is looked at; what is missing takes the default the body leaves out."""
@@ -107,7 +107,7 @@ WHERE o.k = tried.k AND o.told = tried.nth AND o.nth <> o.told"""
 
 SAID = f"""CREATE OR REPLACE TEMP TABLE said AS
 SELECT k, case_id, NULLIF(m.id, '') AS id, {_at("m.at")} AS said_at, m.channel AS channel, NULLIF(m.step, '') AS step,
-    COALESCE(m.status, 'sent') AS status, paid
+    COALESCE(m.status, 'sent') AS status, NULLIF(array_to_string(m.arms, ' '), '') AS arms, paid
 FROM (SELECT k, x.id AS case_id, unnest(x.messages) AS m, CASE WHEN x.state = 'recovered' THEN closed END AS paid FROM body)"""
 
 BROKEN = """CREATE OR REPLACE TEMP TABLE broken AS
@@ -127,7 +127,7 @@ SELECT t.*, category, advice, COALESCE(mapped, TRUE) AS mapped, raw, mac, billed
 FROM tried t LEFT JOIN (SELECT n, category, advice, mapped, raw, mac FROM meant) m ON m.n = t.meaning LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity
     LEFT JOIN rail r ON r.k = t.k AND r.identity IS NOT DISTINCT FROM t.identity"""
 
-MESSAGES = """CREATE OR REPLACE TEMP VIEW raw_messages AS SELECT k, case_id, id, said_at AS told_at, channel, step, status,
+MESSAGES = """CREATE OR REPLACE TEMP VIEW raw_messages AS SELECT k, case_id, id, said_at AS told_at, channel, step, status, arms,
     COALESCE(epoch_us(paid) - epoch_us(said_at) BETWEEN 0 AND 259200000000, FALSE) AS paid_within_72h FROM said"""
 
 ARMS = """CREATE OR REPLACE TEMP VIEW raw_arms AS

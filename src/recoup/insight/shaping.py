@@ -79,7 +79,7 @@ SELECT {base} + k AS case_n, case_id, id, nth, tried_at, trigger, amount_minor, 
 FROM (SELECT *, {tried} AS tried_local FROM raw_attempts)
 """
 
-_MESSAGES = """SELECT {base} + k AS case_n, case_id, id, told_at, channel, step, status, paid_within_72h FROM raw_messages"""
+_MESSAGES = """SELECT {base} + k AS case_n, case_id, id, told_at, channel, step, status, arms, paid_within_72h FROM raw_messages"""
 _EVENTS = """SELECT case_id, seq, happened_at, kind, amount_minor, done_by, ref FROM raw_events
 WHERE case_id IN (SELECT id FROM raw_cases)"""
 

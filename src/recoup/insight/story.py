@@ -267,7 +267,8 @@ class _Teller(Phrases):
         tone: Tone = "bad" if bad else "wait" if fact.status == "withdrawn" else "ok"
         waited = len(statuses) == 1 and fact.at - queued.at >= NOTICEABLE
         held = f"queued {self.moment(queued.at)}" if waited else ""
-        why = " · ".join(w for w in (self.prose(fact.why), held, old.why) if w)
+        sides = [f"in the test {test} as {arm}" for test, _, arm in (a.partition(":") for a in fact.arms)]
+        why = " · ".join(w for w in (self.prose(fact.why), *sides, held, old.why) if w)
         at = fact.at if len(statuses) == 1 else old.at
         line = Line(
             at=at, tone=tone, text=f"{self._message(queued)}: {', '.join(statuses)}", why=why,

@@ -120,6 +120,13 @@ def _consent(told: dict[str, Any], now: datetime) -> sa.ColumnElement[Any] | Non
     return None
 
 
+def locales(connection: Connection, merchant_id: str) -> list[tuple[str | None, int]]:
+    """How many customers there are of each locale, as they were told; those who are deleted left out."""
+    c = customers.c
+    query = sa.select(c.locale, sa.func.count()).where(c.merchant_id == merchant_id, c.deleted_at.is_(None))
+    return [(locale, int(n)) for locale, n in connection.execute(query.group_by(c.locale))]
+
+
 def erase(connection: Connection, merchant_id: str, customer_id: str, now: datetime) -> None:
     """Removes all personal data of a customer who left; nothing is sent to them again."""
     connection.execute(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recoup.domain.instants import from_micros
-from recoup.store.tables import attempts, cases, enrolments, facts, outbox
+from recoup.store.tables import attempts, cases, customers, enrolments, facts, outbox
 
 
 class Unit(msgspec.Struct, kw_only=True):
@@ -131,6 +131,21 @@ def written_to(
     for row in connection.execute(query):
         told.setdefault(row.case_id, []).append(str(row.step))
     return told
+
+
+def readers(
+    connection: Connection, merchant_id: str, experiment_id: str
+) -> list[tuple[str, str, str | None]]:
+    """Every case of the experiment with its arm and its customer's locale."""
+    e = enrolments.c
+    same = sa.and_(customers.c.merchant_id == e.merchant_id, customers.c.id == e.customer_id)
+    query = (
+        sa.select(e.case_id, e.arm, customers.c.locale)
+        .select_from(enrolments.outerjoin(customers, same))
+        .where(e.merchant_id == merchant_id, e.experiment_id == experiment_id)
+        .order_by(e.at, e.case_id)
+    )
+    return [(r.case_id, r.arm, r.locale) for r in connection.execute(query)]
 
 
 def history(

@@ -108,6 +108,27 @@ def running(connection: Connection, merchant_id: str, now: datetime) -> tuple[Pl
     return tuple(found)
 
 
+BY_ITSELF = "engine"
+"""Who stopped an experiment that a guardrail ended."""
+
+
+def worded(connection: Connection, merchant_id: str) -> tuple[Plan, ...]:
+    """The experiments whose arms still say things in words of their own, oldest first.
+
+    Stopped by hand, cases that are in one keep their arm's words; stopped by a guardrail nobody reads them any more, and
+    once an arm is promoted everybody reads the same.
+    """
+    e = experiments.c
+    query = sa.select(e.body).where(
+        e.merchant_id == merchant_id, e.promoted.is_(None), e.stopped_by.is_distinct_from(BY_ITSELF),
+        e.body.contains('"texts"', autoescape=True),
+    )  # fmt: skip
+    found = [
+        _plan_decoder.decode(str(b)) for b in connection.execute(query.order_by(e.created_at, e.id)).scalars()
+    ]
+    return tuple(plan for plan in found if plan.words_differ)
+
+
 def opened_since(connection: Connection, merchant_id: str, since: datetime, *, most: int = 1_000_000) -> int:
     """How many cases opened since an instant, counted up to `most`."""
     c = cases.c

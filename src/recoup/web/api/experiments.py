@@ -9,6 +9,7 @@ from recoup.domain.instants import Instant
 from recoup.insight import experiments_run as run
 from recoup.insight.experiments import Result
 from recoup.insight.experiments_run import NotAnswerable
+from recoup.insight.experiments_texts import Change
 from recoup.insight.experiments_words import sentence
 from recoup.store import experiments as stored
 from recoup.store.engines import reading
@@ -98,10 +99,14 @@ class Promote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Promoted(msgspec.Struct, frozen=True, kw_only=True):
-    """The policy that new cases begin with, and the cases that were (or would be) moved."""
+    """The policy that new cases begin with, and the cases that were (or would be) moved; of a test of words none, and the
+    sentences that changed (or would)."""
 
-    policy: str
+    policy: str | None
     moved: list[str]
+    texts: tuple[Change, ...] = ()
+    kept: tuple[Change, ...] = ()
+    """Sentences that an earlier promotion had changed and somebody has changed again since: they stay."""
     done: bool
 
 
@@ -116,7 +121,9 @@ def list_experiments(call: Call) -> ExperimentList:
 def start_experiment(call: Call, body: NewExperiment) -> Begun:
     """Starts an experiment of policies, messages or pages.
 
-    Where the volume cannot answer within a year it is refused (409) with what to do instead; `anyway` overrules that.
+    Where the volume cannot answer within a year it is refused (409) with what to do instead; `anyway` overrules that. An
+    arm's `texts` are checked like words of your own, and refused (422) where they lack a language that 1 % of your
+    customers or more read.
     """
     try:
         plan, can = run.start(
@@ -158,12 +165,15 @@ def stop_experiment(call: Call, body: StopIt) -> ExperimentShown:
 
 @endpoint("POST", "/v1/experiments/{experiment_id}/promote", scope="admin", errors=(404, 409))
 def promote_arm(call: Call, body: Promote) -> Promoted:
-    """Makes the policy of an arm the rule for new cases, and where asked for the open ones; the test ends with it."""
+    """Makes an arm the rule, and the test ends with it: its policy for new cases, and where asked for the open ones; its
+    words in every message that leaves from now on. `dry_run` lists what would change."""
     experiment_id = call.path["experiment_id"]
     try:
         would = run.moving(call.house, call.merchant, experiment_id, body.arm)
         if body.dry_run:
-            return Promoted(policy=would.policy, moved=list(would.cases), done=False)
+            return Promoted(
+                policy=would.policy, moved=list(would.cases), texts=would.texts, kept=would.kept, done=False
+            )
         moved = run.promote(
             call.house, call.merchant, experiment_id, body.arm, actor=call.actor, move_open_cases=body.move_open_cases
         )  # fmt: skip
@@ -171,7 +181,7 @@ def promote_arm(call: Call, body: Promote) -> Promoted:
         raise Problem(404, str(e)) from e
     except NotAnswerable as e:
         raise Problem(409, str(e)) from e
-    return Promoted(policy=would.policy, moved=moved, done=True)
+    return Promoted(policy=would.policy, moved=moved, texts=would.texts, kept=would.kept, done=True)
 
 
 def _stored(call: Call, experiment_id: str) -> Registered:

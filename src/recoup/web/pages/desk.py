@@ -41,6 +41,7 @@ DONE = {
     "started": "It runs: cases that open from now on are drawn.",
     "stopped": "Stopped. Nobody is drawn any more; cases that are in it go on as they are.",
     "promoted": "In force. New cases begin with it.",
+    "worded": "Yours now. Every message that leaves from now on says it, and the button below takes it back.",
     "saved": "Saved.",
     "asked_rule": "Asked for. Somebody else approves it under Approvals; until then nothing changes.",
     "closed": "Closed. Waiting messages were withdrawn.",

@@ -9,12 +9,15 @@ from litestar import Response, get, post
 from litestar.exceptions import NotFoundException
 from litestar.response import Redirect
 
+from recoup.channels.places import kinds_of
+from recoup.channels.words import KINDS
 from recoup.domain.experiment import HOLDOUT, HOLDOUT_BEGINS_AT, HOLDOUT_SHARE, Arm
 from recoup.engine import approvals
 from recoup.engine.operate import NotAllowed
 from recoup.insight import experiments_run as run
 from recoup.insight import words
 from recoup.insight.experiments import Comparison, Result, result
+from recoup.insight.experiments_texts import TESTED
 from recoup.insight.experiments_words import sentence
 from recoup.insight.stage import stage_of
 from recoup.store import experiments, merchants, reads
@@ -24,7 +27,7 @@ from recoup.web.auth import Visit
 from recoup.web.pages import charts
 from recoup.web.pages.charts import Line
 from recoup.web.pages.desk import desk, no_merchant
-from recoup.web.pages.door import Ask, Form, Home, Visitor, may_do, named, typed
+from recoup.web.pages.door import Ask, Form, Home, Visitor, admin_only, may_do, named, typed
 from recoup.web.pages.figures_out import csv
 from recoup.web.pages.frame import GUARDED
 
@@ -168,7 +171,14 @@ def _one(
         visit, "experiment.html", tab="/experiments", told=_told(test, so_far, can.monthly), done=done, says=says,
         status=status, pictures={c.arm: _picture(c, visit) for c in so_far.comparisons if c.looks}, moving=moving,
         stage=stage, horizon=timedelta(days=test.plan.horizon_days), cost=_holdout_cost(test, so_far),
+        shown_in={a.name: _shown_in(a) for a in test.plan.arms if a.texts},
     )  # fmt: skip
+
+
+def _shown_in(arm: Arm) -> str:
+    """A message in which this arm's words are seen."""
+    key = next(key for words in arm.texts.values() for key in words)
+    return next(kind for kind in KINDS if kind in kinds_of(key) & TESTED)
 
 
 def _holdout_cost(test: Registered, so_far: Result) -> str:
@@ -203,7 +213,8 @@ def _picture(c: Comparison, visit: Visit) -> Any:
 
 @post("/experiments/{experiment_id:path}", sync_to_thread=True, include_in_schema=False)
 def end(request: Ask, house: Home, visit: Visitor, data: Form) -> Response[Any]:
-    """Stops a test, or makes an arm the rule (from about 1,000 customers on, once a second person agrees)."""
+    """Stops a test, or makes an arm the rule: a policy from about 1,000 customers on once a second person agrees, words where
+    an admin says so."""
     experiment_id = named(request, WHERE)
     merchant = visit.merchant
     if merchant is None:
@@ -226,12 +237,16 @@ def end(request: Ask, house: Home, visit: Visitor, data: Form) -> Response[Any]:
 def _promote(house: Home, visit: Visit, experiment_id: str, arm: str, *, move: bool) -> str:
     merchant = visit.merchant
     assert merchant is not None
+    would = run.moving(house, merchant, experiment_id, arm)
+    if would.policy is None:
+        admin_only(visit)  # as for any other words of the merchant's own
+        run.promote(house, merchant, experiment_id, arm, actor=visit.actor, move_open_cases=False)
+        return "worded"
     with reading(house.db) as tx:
         four_eyes = stage_of(tx, merchant.id, visit.now).four_eyes
     if not four_eyes:
         run.promote(house, merchant, experiment_id, arm, actor=visit.actor, move_open_cases=move)
         return "promoted"
-    would = run.moving(house, merchant, experiment_id, arm)
     asked = approvals.put_in_force(
         house, merchant, would.policy, visit.person, move_open_cases=move, alone=False,
         reason=f"the arm {arm} of the test {experiment_id}",

@@ -13,7 +13,7 @@ from recoup.domain.instants import to_micros
 from recoup.engine import reach
 from recoup.engine.compose import Asked, compose, door_of
 from recoup.engine.house import House
-from recoup.store import boxes, cases, customers
+from recoup.store import boxes, cases, customers, experiments
 from recoup.store import wordings as own_words
 from recoup.store.engines import writing
 from recoup.store.merchants import Merchant
@@ -46,6 +46,7 @@ def send(house: House, merchant: Merchant, case_id: str) -> Outcome:
             return "nothing_to_send"
         house.policy(tx, merchant.id, case.policy)
         wordings = own_words.by_language(tx, merchant.id)
+        tests = experiments.worded(tx, merchant.id)
         item = boxes.OutItem(
             merchant_id=merchant.id, once_key=once, kind="message", case_id=case.id, customer_id=case.customer.id,
             step=STEP, channel=channel, created_at=now,
@@ -55,28 +56,30 @@ def send(house: House, merchant: Merchant, case_id: str) -> Outcome:
         change = cases.change(case)
         change.add(f.MessageQueued(at=now, actor=CUSTOMER, message_id=once, step=STEP, channel=channel))
         cases.save(tx, [change])
-    asked = Asked(item=item, case=case, others=(), reader=contact, wordings=wordings, now=now)
-    status, why = _handed_over(house, merchant, channel, asked)
+    asked = Asked(item=item, case=case, others=(), reader=contact, wordings=wordings, tests=tests, now=now)
+    status, why, arms = _handed_over(house, merchant, channel, asked)
     with writing(house.db) as tx:
         boxes.done(tx, item, now, status=status, why=why or None)
         change = cases.change(cases.one(tx, merchant.id, case_id, lock=True))
-        change.add(f.MessageMoved(at=now, actor="engine", message_id=once, status=status, why=why))
+        change.add(f.MessageMoved(at=now, actor="engine", message_id=once, status=status, why=why, arms=arms))
         cases.save(tx, [change])
     return "sent" if status == "sent" else "not_now"
 
 
-def _handed_over(house: House, merchant: Merchant, channel: str, asked: Asked) -> tuple[str, str]:
-    """Hands the message over; the status and the reason behind it."""
+def _handed_over(
+    house: House, merchant: Merchant, channel: str, asked: Asked
+) -> tuple[str, str, tuple[str, ...]]:
+    """Hands the message over; the status, the reason behind it, and the message's sides in tests of words."""
     try:
-        message = compose(house, merchant, channel, asked)
+        written = compose(house, merchant, channel, asked)
     except (BadFacts, NotToBeSaid) as e:
-        return "failed", str(e)
-    match next(iter(door_of(house, merchant, channel).send_batch([message]))):
+        return "failed", str(e), ()
+    match next(iter(door_of(house, merchant, channel).send_batch([written.message]))):
         case port.Sent():
-            return "sent", ""
+            return "sent", "", written.arms
         case port.Unclear(why=why):
-            return "sent", f"perhaps not delivered: {why}"
+            return "sent", f"perhaps not delivered: {why}", written.arms
         case port.NotSent(why=why):
-            return "failed", why
+            return "failed", why, ()
         case port.Refused(text=text):
-            return "failed", f"it was refused: {text}"
+            return "failed", f"it was refused: {text}", ()

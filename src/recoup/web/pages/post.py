@@ -10,7 +10,7 @@ from recoup.engine import returned
 from recoup.store import overview, webhooks
 from recoup.store.engines import reading
 from recoup.web.auth import Visit
-from recoup.web.pages import texts
+from recoup.web.pages import texts, texts_test
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor, named
 from recoup.web.pages.frame import GUARDED, MAIL_CSP
@@ -117,4 +117,12 @@ def webhook_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     return desk(visit, "webhook.html", tab="/webhooks", hook=hook, body=body, size=len(raw))
 
 
-handlers = [*texts.handlers, messages_page, mail_page, mail_html, webhooks_page, webhook_page]
+handlers = [
+    *texts.handlers,
+    *texts_test.handlers,
+    messages_page,
+    mail_page,
+    mail_html,
+    webhooks_page,
+    webhook_page,
+]

@@ -18,8 +18,8 @@ from recoup.channels.words import ASKING, KINDS, NotToBeSaid
 from recoup.domain.policy import CATEGORIES
 from recoup.engine import wording
 from recoup.engine.house import House
-from recoup.engine.wording import Preview
-from recoup.store import overview
+from recoup.engine.wording import NoSuchArm, Preview
+from recoup.store import experiments, overview
 from recoup.store.cases import NoSuchCase
 from recoup.store.engines import reading
 from recoup.store.merchants import Merchant
@@ -43,22 +43,26 @@ NAMES = {
 SILENT = frozenset({"payer_deceased", "merchant_config", "duplicate", "not_a_decline"})
 CAUSES = tuple(cause for cause in CATEGORIES if cause not in SILENT)
 RECENT = 25
+UNSHOWN = (NoSuchCase, BadFacts, NotToBeSaid, NoSuchArm)
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows: which message, in which language, about which case or sample, how wide and how lit."""
+    """What the page shows: which message, in which language, about which case or sample, in which arm of a test, how wide
+    and how lit."""
 
     kind: str
     language: str
     cause: str
     case: str
+    arm: str
+    """`experiment:arm`; empty: as everybody reads it, or of a real case as its customer does."""
     wide: bool
     dark: bool
 
     def address(self, where: str, **more: str) -> str:
         """An address that shows the same, with `more` laid over it."""
         said = {
-            "kind": self.kind, "language": self.language, "cause": self.cause, "case": self.case,
+            "kind": self.kind, "language": self.language, "cause": self.cause, "case": self.case, "arm": self.arm,
             "width": "" if self.wide else "phone", "light": "dark" if self.dark else "", **more,
         }  # fmt: skip
         return f"{where}?{urlencode({name: value for name, value in said.items() if value})}"
@@ -72,6 +76,7 @@ def _chosen(asked: Mapping[str, Any]) -> Chosen:
     return Chosen(
         kind=one_of("kind", KINDS, "soft_notice"), language=one_of("language", LANGUAGES, "en"),
         cause=one_of("cause", CAUSES, "insufficient_funds"), case=str(asked.get("case", ""))[:200],
+        arm=str(asked.get("arm", ""))[:200],
         wide=asked.get("width") != "phone", dark=asked.get("light") == "dark",
     )  # fmt: skip
 
@@ -90,6 +95,7 @@ def _preview(house: House, merchant: Merchant, chosen: Chosen, laid: Mapping[str
         cause=chosen.cause,
         case_id=chosen.case or None,
         laid=laid,
+        arm=chosen.arm or None,
     )
 
 
@@ -108,14 +114,15 @@ def _shown(
     shown: Preview | None = None
     try:
         shown = _preview(house, merchant, chosen, {})
-    except (NoSuchCase, BadFacts, NotToBeSaid) as e:
+    except UNSHOWN as e:
         says = says or f"There is no such message about this case: {e}"
     with reading(house.db) as tx:
         recent = overview.listed(tx, merchant.id, overview.Filters(), limit=RECENT)
+        tests = [e.plan for e in experiments.everyone(tx, merchant.id) if e.plan.words_differ]
     return desk(
         visit, "texts.html", tab="/messages", status=status, says=says, well=well, chosen=chosen, shown=shown,
         kinds=KINDS, names=NAMES, languages=LANGUAGES, causes=CAUSES, recent=recent, typed_key=key, typed_words=words, src=_src(chosen, {}), spoken=tongue(chosen.language), refused="",
-        segments=segments, asks=chosen.kind in ASKING or chosen.kind == "trial_first_charge",
+        segments=segments, tests=tests, asks=chosen.kind in ASKING or chosen.kind == "trial_first_charge",
     )  # fmt: skip
 
 
@@ -131,7 +138,7 @@ def look(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     except BadWording as e:
         says, src = f"{e}.", _src(chosen, {})
         shown = _preview(house, visit.merchant, chosen, {})
-    except (NoSuchCase, BadFacts, NotToBeSaid) as e:
+    except UNSHOWN as e:
         says = f"{e}."
     return desk(
         visit, "texts_look.html", tab="/messages", chosen=chosen, shown=shown, refused=says, src=src,
@@ -153,7 +160,7 @@ def html(request: Ask, house: Home, visit: Visitor) -> Response[str]:
         raise NotFoundException("There is no merchant yet.")
     try:
         shown = _preview(house, visit.merchant, chosen, _laid(request.query_params))
-    except (BadWording, NoSuchCase, BadFacts, NotToBeSaid) as e:
+    except (BadWording, *UNSHOWN) as e:
         raise NotFoundException(str(e)) from e
     lit = "@media all" if chosen.dark else "@media not all"
     page = shown.rendered.html.replace("@media (prefers-color-scheme: dark)", lit)
@@ -196,7 +203,7 @@ def _test(
         return _shown(house, visit, merchant, chosen, says=says, status=422)
     try:
         result = wording.test_send(house, merchant, _preview(house, merchant, chosen, {}), to)
-    except (NoSuchCase, BadFacts, NotToBeSaid) as e:
+    except UNSHOWN as e:
         return _shown(house, visit, merchant, chosen, says=f"{e}.", status=422)
     match result:
         case port.Sent():
