@@ -1,13 +1,17 @@
 """SQLite goes from key to key through an index where many keys are asked for at once."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 from recoup.store import overview, queues
 from recoup.store.among import among, of_merchant
-from recoup.store.engines import open_engine, reading
+from recoup.store.engines import open_engine, reading, writing
 from recoup.store.migrate import upgrade
+from recoup.store.overview import Filters
 from recoup.store.tables import attempts, cases
 
 
@@ -54,3 +58,75 @@ def test_queues_never_read_what_is_over(sqlite_url: str) -> None:
                 plan,
             )
     engine.dispose()
+
+
+MILLION = (
+    ("ix_cases_listed", "1000000 1000000 1 1"), ("ix_cases_debt", "1000000 1000000 1"), ("ix_cases_customer", "1000000 1000000 2"),
+    ("ix_cases_queue", "1179 1179 590"), ("ix_cases_closed", "961122 961122 1"), ("ix_cases_subscription", "1000000 1000000 2"),
+    ("ix_cases_due", "38878 38878 38878"), ("uq_cases_open_debt", "38878 38878 1"), ("sqlite_autoindex_cases_1", "1000000 1000000 1"),
+)  # fmt: skip
+"""What SQLite knows of a million cases of one merchant, an index added since not among it."""
+
+
+def _of_a_million(url: str) -> Engine:
+    """An empty database whose planner thinks of a million cases."""
+    engine = open_engine(url)
+    upgrade(engine)
+    with writing(engine) as tx:
+        tx.exec_driver_sql("ANALYZE")
+        tx.exec_driver_sql("DELETE FROM sqlite_stat1")
+        for index, told in MILLION:
+            tx.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES ('cases', ?, ?)", (index, told))
+    engine.dispose()  # a connection reads them as it opens
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("asked", "ways"),
+    [
+        (Filters(category="revoked_authorisation"), {"uq_cases_open_debt", "ix_cases_over_category"}),
+        (Filters(category="lost_or_stolen", state="lost"), {"ix_cases_over_category"}),
+        (Filters(currency="JPY", state="open"), {"uq_cases_open_debt"}),
+        (Filters(state="unknown"), {"uq_cases_open_debt"}),
+        (Filters(queue="reply"), {"ix_cases_queue"}),
+    ],
+)
+def test_a_filter_that_hardly_any_case_fits_reads_few(
+    sqlite_url: str, asked: Filters, ways: set[str]
+) -> None:
+    engine = _of_a_million(sqlite_url)
+    told: list[tuple[str, Any]] = []
+    sa.event.listen(
+        engine, "before_cursor_execute", lambda _c, _k, text, values, *_: told.append((text, values))
+    )
+    with reading(engine) as tx:
+        overview.listed(tx, "m", asked)
+        overview.counted(tx, "m", asked)
+        plans = [
+            "; ".join(str(r[-1]) for r in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values))
+            for text, values in tuple(told)
+            if "FROM cases" in text
+        ]
+    engine.dispose()
+    assert len(plans) == 2 * len(ways)
+    for plan in plans:
+        assert any(way in plan for way in ways), plan
+
+
+def test_the_months_totals_read_that_month_alone(sqlite_url: str) -> None:
+    engine = _of_a_million(sqlite_url)
+    told: list[tuple[str, Any]] = []
+    sa.event.listen(
+        engine, "before_cursor_execute", lambda _c, _k, text, values, *_: told.append((text, values))
+    )
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    with reading(engine) as tx:
+        overview.totals(tx, "m", now - timedelta(days=30), now)
+        plans = [
+            "; ".join(str(r[-1]) for r in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values))
+            for text, values in tuple(told)
+            if "FROM cases" in text
+        ]
+    engine.dispose()
+    ways = ("ix_cases_listed", "ix_cases_closed", "uq_cases_open_debt")
+    assert [way in plan for way, plan in zip(ways, plans, strict=True)] == [True] * 3, plans

@@ -71,11 +71,8 @@ def _rank(monthly: float) -> int:
 
 def stage_of(connection: Connection, merchant_id: str, now: datetime) -> Stage:
     """The merchant's stage: the middle of its last three months, so that one odd month moves nothing."""
-    counts = [
-        experiments.opened_since(connection, merchant_id, now - (n + 1) * MONTH)
-        - experiments.opened_since(connection, merchant_id, now - n * MONTH)
-        for n in range(3)
-    ]
+    edges = [now - n * MONTH for n in range(3, -1, -1)]
+    counts = experiments.opened_between(connection, merchant_id, edges)[::-1]
     by_hand = desk_settings.get(connection, merchant_id, SETTING)
     if isinstance(by_hand, int) and 0 <= by_hand < len(NAMES):
         return Stage(rank=by_hand, monthly=counts[0], set_by_hand=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -134,6 +135,18 @@ def opened_since(connection: Connection, merchant_id: str, since: datetime, *, m
     c = cases.c
     some = sa.select(c.id).where(c.merchant_id == merchant_id, c.opened_at >= since).limit(most)
     return int(connection.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar_one())
+
+
+def opened_between(connection: Connection, merchant_id: str, edges: Sequence[datetime]) -> list[int]:
+    """How many cases opened between each of these instants and the next, in one pass over the index by age."""
+    c = cases.c
+    since, *_, until = bounds = [sa.literal(x, c.opened_at.type) for x in edges]
+    wanted = [
+        sa.func.sum(sa.case((sa.and_(c.opened_at >= low, c.opened_at < high), 1), else_=0)).label(f"n{nth}")
+        for nth, (low, high) in enumerate(pairwise(bounds))
+    ]
+    mine = sa.and_(c.merchant_id == merchant_id, c.opened_at >= since, c.opened_at < until)
+    return [int(n or 0) for n in connection.execute(sa.select(*wanted).where(mine)).one()]
 
 
 def enrol(connection: Connection, merchant_id: str, opened: Sequence[tuple[Case, str]]) -> None:

@@ -111,27 +111,51 @@ def behind(
     return sa.and_(at <= when, sa.or_(at < when, key > last))
 
 
+AGE = sa.type_coerce(cases.c.opened_at, sa.BigInteger) + 0
+"""Oldest first, of few. Not the bare column: its index would lead through every case that is over."""
+
+
 def listed(
     connection: Connection, merchant_id: str, filters: Filters, *, after: Place | None = None, limit: int = 50
 ) -> list[Listed]:
     """Cases, newest first, `limit` at most, those after `after` where given."""
+    c = cases.c
     query = with_customers().where(*_conditions(merchant_id, filters))
     if after is not None:
         at, case_id = after
-        c = cases.c
         query = query.where(sa.or_(c.opened_at < at, sa.and_(c.opened_at == at, c.id < case_id)))
-    query = query.order_by(cases.c.opened_at.desc(), cases.c.id.desc()).limit(limit)
-    return [listed_of(r) for r in connection.execute(query)]
+    found: list[Listed] = []
+    for part in _parts(filters):
+        # Few are open or in a queue, and read whole; the newest of all would be read one by one until enough fit.
+        newest = AGE.desc() if part is _STILL_OPEN or filters.queue else c.opened_at.desc()
+        rows = connection.execute(query.where(*part).order_by(newest, c.id.desc()).limit(limit))
+        found += [listed_of(r) for r in rows]
+    return sorted(found, key=lambda x: (x.case.opened_at, x.case.id), reverse=True)[:limit]
 
 
 def counted(connection: Connection, merchant_id: str, filters: Filters) -> int:
     """How many cases a filter finds, counted up to `COUNT_TO` + 1."""
-    some = sa.select(cases.c.id).select_from(_joined()).where(*_conditions(merchant_id, filters))
-    return int(
-        connection.execute(
-            sa.select(sa.func.count()).select_from(some.limit(COUNT_TO + 1).subquery())
-        ).scalar_one()
-    )
+    total = 0
+    for part in _parts(filters):
+        some = sa.select(cases.c.id).where(*_conditions(merchant_id, filters), *part).limit(COUNT_TO + 1)
+        if part is _OVER:  # by the index of the list, not of all that is over
+            some = some.order_by(cases.c.opened_at.desc(), cases.c.id.desc())
+        total += int(connection.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar_one())
+    return min(total, COUNT_TO + 1)
+
+
+_STILL_OPEN = (cases.c.closed_at.is_(None),)
+_OVER = (cases.c.closed_at.is_not(None),)
+
+
+def _parts(filters: Filters) -> tuple[tuple[sa.ColumnElement[bool], ...], ...]:
+    """What is asked apart, because each has an index of its own: open cases, and those that are over. Everything, or all that is
+    open, is found soonest by age."""
+    if filters.state in ("", OPEN) and not (filters.category or filters.currency):
+        return ((),)
+    if filters.state in (OPEN, *OPEN_STATES):
+        return (_STILL_OPEN,)
+    return (_OVER,) if filters.state else (_STILL_OPEN, _OVER)
 
 
 def _joined() -> sa.Join:
@@ -210,10 +234,6 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     listed: Listed
     since: datetime
     why: str
-
-
-AGE = sa.type_coerce(cases.c.opened_at, sa.BigInteger) + 0
-"""Oldest first, of few. Not the bare column: its index would lead through every case that is over."""
 
 
 def waiting(connection: Connection, merchant_id: str, *, limit: int = 20) -> tuple[list[Waiting], int]:

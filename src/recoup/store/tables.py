@@ -121,6 +121,9 @@ sa.Index("ix_cases_listed", cases.c.merchant_id, cases.c.opened_at, cases.c.id)
 # PostgreSQL a step that changes a column of any index writes to all of them.
 sa.Index("ix_cases_closed", cases.c.merchant_id, cases.c.closed_at, postgresql_where=cases.c.closed_at.is_not(None),
          sqlite_where=cases.c.closed_at.is_not(None))  # fmt: skip
+# Not the same by currency: what is summed by currency would be read along it, every case that is over.
+sa.Index("ix_cases_over_category", cases.c.merchant_id, cases.c.category, cases.c.opened_at, cases.c.id,
+         postgresql_where=cases.c.closed_at.is_not(None), sqlite_where=cases.c.closed_at.is_not(None))  # fmt: skip
 sa.Index("ix_cases_queue", cases.c.merchant_id, cases.c.queue, postgresql_where=cases.c.queue.is_not(None),
          sqlite_where=cases.c.queue.is_not(None))  # fmt: skip
 OF_SURPLUS = sa.text("cases.surplus_minor > 0")
