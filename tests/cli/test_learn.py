@@ -56,6 +56,19 @@ def test_it_reads_the_installations_own_finished_cases(lived: Desk) -> None:
     assert (lived.home / "same.json").read_bytes() == (lived.home / "model.json").read_bytes()
 
 
+def test_several_files_may_follow_from(lived: Desk) -> None:
+    """As a shell writes `--from logs/*.jsonl`."""
+    lived.done("export", "--out", "log.jsonl")
+    one, *others = (lived.home / "log.jsonl").read_text().splitlines(keepends=True)
+    (lived.home / "a.jsonl").write_text(one)
+    (lived.home / "b.jsonl").write_text("".join(others))
+    said = lived.done("learn", "--from", "a.jsonl", "b.jsonl", "--out", "model.json")
+    assert ": 6 cases" in said
+    alone = lived.run("learn", "a.jsonl", "--out", "model.json")
+    assert alone.returncode == 2
+    assert "write --from a.jsonl" in alone.stderr
+
+
 def test_what_was_not_proven_better_is_activated_only_by_force(lived: Desk) -> None:
     ended = lived.run("learn", "--activate")
     assert ended.returncode == 1

@@ -72,6 +72,20 @@ def test_a_new_key_ends_the_old_one(desk: Desk, house: House) -> None:
     assert key_of(house, new["api_key"][:-1] + ("1" if new["api_key"].endswith("0") else "0")) is None
 
 
+def test_a_key_may_be_made_for_less(desk: Desk, house: House) -> None:
+    desk.merchant("acme")
+    made = desk.json("merchant", "rotate-key", "acme", "--keep-old", "--scope", "read")
+    assert (made["scopes"], made["ended"]) == (["read"], 0)
+    found = key_of(house, made["api_key"])
+    assert found is not None
+    assert found.scopes == ("read",)
+    two = desk.json("merchant", "rotate-key", "acme", "--keep-old", "--scope", "write", "--scope", "read")
+    assert set(two["scopes"]) == {"read", "write"}
+    refused = desk.run("merchant", "rotate-key", "acme", "--scope", "everything")
+    assert refused.returncode == 2
+    assert len(desk.json("merchant", "show", "acme")["api_keys"]) == 3
+
+
 def test_a_rotated_hook_secret_leaves_the_old_one_valid(desk: Desk, house: House) -> None:
     added = desk.merchant("acme")
     fresh = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"

@@ -3,7 +3,7 @@
 import base64
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -153,14 +153,22 @@ def listed(house: House) -> list[Shown]:
     return [_row(m, counts.get(m.id, 0)) for m in everyone]
 
 
-def rotate_key(house: House, name: str, *, keep_old: bool) -> Shown:
-    """A new key with every scope, shown once; the older ones end unless they are kept."""
+def rotate_key(
+    house: House, name: str, *, keep_old: bool, scopes: Sequence[keys.Scope] = keys.SCOPES
+) -> Shown:
+    """A new key with these scopes, shown once; the older ones end unless they are kept."""
     now = house.clock.now()
     with writing(house.db) as tx:
         merchant = merchants.get(tx, name, lock=True)
         ended = 0 if keep_old else keys.revoke(tx, merchant.id, now)
-        api_key = _new_key(tx, merchant.id, now)
-    return {"merchant": merchant.id, "name": merchant.name, "api_key": api_key, "ended": ended}
+        api_key = _new_key(tx, merchant.id, now, scopes)
+    return {
+        "merchant": merchant.id,
+        "name": merchant.name,
+        "api_key": api_key,
+        "scopes": list(scopes),
+        "ended": ended,
+    }
 
 
 def remove(house: House, name: str) -> Shown:
@@ -286,9 +294,11 @@ def _new_hook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def _new_key(tx: sa.Connection, merchant_id: str, now: datetime) -> str:
+def _new_key(
+    tx: sa.Connection, merchant_id: str, now: datetime, scopes: Sequence[keys.Scope] = keys.SCOPES
+) -> str:
     key_id, secret = new_id("k").partition("_")[2], new_secret("s").partition("_")[2]
-    return keys.make(tx, merchant_id, id=key_id, secret=secret, scopes=keys.SCOPES, now=now)
+    return keys.make(tx, merchant_id, id=key_id, secret=secret, scopes=scopes, now=now)
 
 
 def _domain_is_free(tx: sa.Connection, merchant_id: str) -> None:

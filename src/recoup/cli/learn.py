@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def learn(
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Further files after `--from FILE`.", exists=True, dir_okay=False, show_default=False)] = None,
     source: Annotated[list[Path] | None, typer.Option("--from", help="Case views with outcomes (JSON lines); may be given again. Else this installation's own cases.", exists=True, dir_okay=False)] = None,
     merchant: Annotated[str | None, typer.Option(help="Whose cases, or whose model, where there are several merchants.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the model file goes.", dir_okay=False)] = None,
@@ -28,6 +29,11 @@ def learn(
 ) -> None:  # fmt: skip
     """A model of finished cases, from files or of a merchant's own: how well it fits, what it could not learn, and,
     if asked, the model that the merchant's decisions go by."""
+    if more and not source:
+        raise Fault(
+            f"{more[0]} stands alone; files to learn from follow --from; write --from {more[0]}", USAGE
+        )
+    source = [*(source or ()), *(more or ())]
     if deactivate:
         if source or out or start or use or activate:
             raise Fault("--deactivate goes alone or with --merchant; leave the other options out", USAGE)

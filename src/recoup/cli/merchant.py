@@ -1,5 +1,6 @@
 """`recoup merchant`: registers billing accounts, shows them, changes their keys, removes them."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -7,6 +8,15 @@ import typer
 app = typer.Typer(
     help="Registers billing accounts: add, list, show, change, rotate-key, remove.", no_args_is_help=True
 )
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
 
 Psp = Annotated[str, typer.Option(help="The provider: generic (your own billing), stripe or sandbox.")]
 Name = Annotated[str, typer.Argument(help="The merchant's name or id.")]
@@ -166,13 +176,21 @@ def chat_test(name: Name) -> None:
 def rotate_key(
     name: Name,
     keep_old: Annotated[bool, typer.Option("--keep-old", help="Leave the older keys valid for now.")] = False,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What the new key may do; repeatable. Without: everything."),
+    ] = None,
 ) -> None:
     """Makes a new API key and ends the older ones; prints it as JSON, shown this once."""
     from recoup.cli import accounts
     from recoup.cli.opening import opened
 
     with opened() as house:
-        accounts.show(accounts.rotate_key(house, name, keep_old=keep_old))
+        accounts.show(
+            accounts.rotate_key(
+                house, name, keep_old=keep_old, scopes=[s.value for s in dict.fromkeys(scope or Scope)]
+            )
+        )
 
 
 @app.command("remove")

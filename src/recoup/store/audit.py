@@ -90,6 +90,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+_BY_PEOPLE = sa.text("substr(facts.actor, 1, 6) = 'staff:'")
+
 Place = tuple[datetime, int, str, int]
 """Where a page ends: the instant, whether it was an act on a case, its id or case, its sequence number."""
 
@@ -118,17 +120,13 @@ def page(
         f.case_id.label("key"),
         f.seq.label("nth"),
     )
-    by_people = sa.text("substr(facts.actor, 1, 6) = 'staff:'")
     sources = (
         (0, log.where(a.merchant_id.in_([merchant_id, HOUSE] if house else [merchant_id])), (a.at, a.actor, a.what, a.subject, a.id, sa.literal(0))),
-        (1, acts.where(f.merchant_id == merchant_id, by_people), (f.at, f.actor, f.kind, f.case_id, f.case_id, f.seq)),
+        (1, acts.where(f.merchant_id == merchant_id, _BY_PEOPLE), (f.at, f.actor, f.kind, f.case_id, f.case_id, f.seq)),
     )  # fmt: skip
     found: list[tuple[Place, Entry]] = []
     for source, query, (at, actor, what, subject, key, nth) in sources:
-        told = ((actor, wanted.actor), (what, wanted.what), (subject, wanted.subject))
-        only = [column == value for column, value in told if value]
-        only += [at >= wanted.since] if wanted.since is not None else []
-        only += [at < wanted.until] if wanted.until is not None else []
+        only = _only(wanted, at, actor, what, subject)
         only += [_behind(after, source, at, key, nth)] if after is not None else []
         rows = connection.execute(query.where(*only).order_by(at.desc(), key, nth).limit(limit))
         found += [
@@ -137,6 +135,32 @@ def page(
         ]  # fmt: skip
     found.sort(key=lambda x: (-to_micros(x[0][0]), *x[0][1:]))
     return found[:limit]
+
+
+def counted(connection: Connection, merchant_id: str, wanted: Wanted) -> int:
+    """How many entries of this merchant there are."""
+    a, f = audit.c, facts.c
+    log = sa.select(sa.func.count()).where(
+        a.merchant_id == merchant_id, *_only(wanted, a.at, a.actor, a.what, a.subject)
+    )
+    acts = sa.select(sa.func.count()).where(
+        f.merchant_id == merchant_id, _BY_PEOPLE, *_only(wanted, f.at, f.actor, f.kind, f.case_id)
+    )
+    return sum(int(connection.execute(query).scalar_one()) for query in (log, acts))
+
+
+def _only(
+    wanted: Wanted,
+    at: sa.ColumnElement[datetime],
+    actor: sa.ColumnElement[str],
+    what: sa.ColumnElement[str],
+    subject: sa.ColumnElement[str],
+) -> list[sa.ColumnElement[bool]]:
+    told = ((actor, wanted.actor), (what, wanted.what), (subject, wanted.subject))
+    only = [column == value for column, value in told if value]
+    only += [at >= wanted.since] if wanted.since is not None else []
+    only += [at < wanted.until] if wanted.until is not None else []
+    return only
 
 
 def _behind(

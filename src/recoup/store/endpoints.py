@@ -182,6 +182,15 @@ def listed(
     return [Delivery(**r._mapping) for r in connection.execute(query)]
 
 
+def counted(connection: Connection, merchant_id: str, endpoint_id: str, *, status: Status | None) -> int:
+    """How many deliveries to one address there are."""
+    d = deliveries.c
+    query = sa.select(sa.func.count()).where(d.merchant_id == merchant_id, d.endpoint_id == endpoint_id)
+    if status is not None:
+        query = query.where(d.status == status)
+    return int(connection.execute(query).scalar_one())
+
+
 def prune(connection: Connection, merchant_id: str, now: datetime) -> int:
     """Forgets finished deliveries older than `KEPT`; how many."""
     d = deliveries.c

@@ -14,6 +14,12 @@ from recoup.store.merchants import Merchant
 Method = Literal["GET", "POST", "PUT"]
 
 
+class Counting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every list may be asked for: `count=true` tells how many there are in all."""
+
+    count: bool = False
+
+
 class Csv(msgspec.Struct, frozen=True):
     """An answer that is a file of lines (RFC 4180) and no JSON."""
 
@@ -57,6 +63,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     media_types: tuple[str, ...]
     query: Any
     gives: Any
+
+    @property
+    def whole(self) -> bool:
+        """Whether it answers with a list that has no further pages: how many there are is then the list's length."""
+        fields = getattr(self.gives, "__struct_fields__", ())
+        asked = getattr(self.query, "__struct_fields__", ())
+        return self.method == "GET" and "items" in fields and not {"count", "limit"} & set(asked)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from recoup import __version__
-from recoup.web.endpoint import Csv, Endpoint
+from recoup.web.endpoint import Counting, Csv, Endpoint
 from recoup.web.problems import MEDIA_TYPE, TITLES, FieldFault
 
 Json = dict[str, Any]
@@ -84,6 +84,9 @@ def _operation(each: Endpoint, schema_of: dict[str, Json]) -> Json:
     parameters = [_path_parameter(name) for name in each.parameters]
     if each.query is not None:
         parameters += _query_parameters(each.query)
+    if each.whole:
+        says = "The answer then has `count`: how many items there are in all."
+        parameters += [{**p, "description": says} for p in _query_parameters(Counting)]
     if each.method == "POST":
         parameters.append(_idempotency_key())
     if parameters:

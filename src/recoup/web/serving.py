@@ -18,7 +18,7 @@ from recoup.store.cases import NoSuchCase, Overtaken
 from recoup.store.keys import Key
 from recoup.store.merchants import Merchant
 from recoup.web import reading
-from recoup.web.endpoint import Call, Csv, Endpoint
+from recoup.web.endpoint import Call, Counting, Csv, Endpoint
 from recoup.web.keys import admitted
 from recoup.web.measures import Measures
 from recoup.web.once import Done, Once, digest
@@ -91,6 +91,11 @@ class Server:
 def perform(each: Endpoint, call: Call, raw: bytes, query: list[tuple[str, Any]]) -> Done:
     """Does it. Raises `Problem` for every refusal that is not a fault of ours."""
     given: dict[str, object] = {}
+    counting = False
+    if each.whole:
+        asked = [(name, text) for name, text in query if name == "count"]
+        counting = reading.query(asked, Counting).count
+        query = [(name, text) for name, text in query if name != "count"]
     if each.query is not None:
         given["query"] = reading.query(query, each.query)
     elif query:
@@ -101,7 +106,10 @@ def perform(each: Endpoint, call: Call, raw: bytes, query: list[tuple[str, Any]]
         told = each.act(call, **given)
         if isinstance(told, Csv):
             return Done(each.status, told.text.encode(), media_type="text/csv")
-        return Done(each.status, _encoder.encode(told))
+        answer = _encoder.encode(told)
+        if counting:
+            answer = b'%b,"count":%d}' % (answer[:-1], len(getattr(told, "items", ())))
+        return Done(each.status, answer)
     except NoSuchCase as e:
         raise Problem(404, str(e)) from e
     except (UnknownPolicy, NoSuchPolicy) as e:

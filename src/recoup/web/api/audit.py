@@ -36,6 +36,7 @@ class AuditQuery(AuditFilters, frozen=True, kw_only=True, forbid_unknown_fields=
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
     cursor: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    count: bool = False
 
 
 class AuditShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +50,12 @@ class AuditShown(msgspec.Struct, frozen=True, kw_only=True):
     detail: dict[str, Any]
 
 
-class AuditList(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries, newest first. `next` is the cursor of the page behind it, null on the last."""
+class AuditList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Entries, newest first. `next` is the cursor of the page behind it, null on the last; `count` only where it was asked for."""
 
     items: list[AuditShown]
     next: str | None
+    count: int | None = None
 
 
 @endpoint("GET", "/v1/audit", scope="admin")
@@ -69,9 +71,10 @@ def list_audit(call: Call, query: AuditQuery) -> AuditList:
         raise refused(FieldFault(path="?cursor", why="is not one of ours; pass on `next` of the page before"))
     with reading(call.house.db) as tx:
         found = audit.page(tx, call.merchant.id, _wanted(query), after=after, limit=query.limit + 1)
-    more = len(found) > query.limit
+        count = audit.counted(tx, call.merchant.id, _wanted(query)) if query.count else None
     shown = found[: query.limit]
-    return AuditList(items=[_shown(e) for _, e in shown], next=cursor(shown[-1][0]) if more else None)
+    following = cursor(shown[-1][0]) if len(found) > query.limit else None
+    return AuditList(items=[_shown(e) for _, e in shown], next=following, count=count)
 
 
 @endpoint("GET", "/v1/audit.csv", scope="admin")

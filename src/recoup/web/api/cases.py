@@ -58,13 +58,15 @@ class FactQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 200
     cursor: Cursor | None = None
+    count: bool = False
 
 
-class FactList(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts, oldest first. `next` is the cursor of the page behind it, null on the last."""
+class FactList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Facts, oldest first. `next` is the cursor of the page behind it, null on the last; `count` only where it was asked for."""
 
     items: list[FactShown]
     next: str | None
+    count: int | None = None
 
 
 class _CasePlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -127,7 +129,7 @@ def list_facts(call: Call, query: FactQuery) -> FactList:
             raise _bad_cursor()
         after = int(query.cursor)
     with reading(call.house.db) as tx:
-        stored.one(tx, call.merchant.id, case_id)
+        case = stored.one(tx, call.merchant.id, case_id)
         rows = reads.facts_of(tx, call.merchant.id, case_id, after=after, limit=query.limit + 1)
     page = []
     for seq, body in rows[: query.limit]:
@@ -137,7 +139,8 @@ def list_facts(call: Call, query: FactQuery) -> FactList:
                 seq=seq, kind=kind_of(fact), at=fact.at, actor=fact.actor, fact=msgspec.Raw(body.encode())
             )
         )
-    return FactList(items=page, next=str(page[-1].seq) if len(rows) > query.limit else None)
+    following = str(page[-1].seq) if len(rows) > query.limit else None
+    return FactList(items=page, next=following, count=case.version if query.count else None)
 
 
 def _cursor(last: CaseShown) -> str:

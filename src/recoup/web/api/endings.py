@@ -16,9 +16,10 @@ class EndingsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class EndingsAhead(msgspec.Struct, frozen=True, kw_only=True):
-    """The cases that will end, by id."""
+    """The cases that will end, by id. There are no further pages, `next` is always null."""
 
     items: list[Ahead]
+    next: None = None
 
 
 @endpoint("GET", "/v1/endings", scope="read")

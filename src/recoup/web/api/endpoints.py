@@ -101,13 +101,15 @@ class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     status: Literal["queued", "delivered", "failed"] | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
+    count: bool = False
 
 
-class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
-    """One page, newest first. `next` is the cursor of the page behind it, null on the last."""
+class DeliveryList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One page, newest first. `next` is the cursor of the page behind it, null on the last; `count` only where it was asked for."""
 
     items: list[DeliveryShown]
     next: str | None
+    count: int | None = None
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,9 +223,10 @@ def list_deliveries(call: Call, query: DeliveryQuery) -> DeliveryList:
         found = stored.listed(
             tx, call.merchant.id, of.id, status=query.status, before=before, limit=query.limit + 1
         )
+        count = stored.counted(tx, call.merchant.id, of.id, status=query.status) if query.count else None
     page = found[: query.limit]
-    more = len(found) > query.limit
-    return DeliveryList(items=[_delivery(d) for d in page], next=_cursor(page[-1]) if more else None)
+    following = _cursor(page[-1]) if len(found) > query.limit else None
+    return DeliveryList(items=[_delivery(d) for d in page], next=following, count=count)
 
 
 @endpoint(

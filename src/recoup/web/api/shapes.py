@@ -12,6 +12,14 @@ from recoup.store.rows import category_of
 from recoup.web.endpoint import Call
 
 
+class DebtShown(Debt, frozen=True, kw_only=True, omit_defaults=False):
+    """The debt with every field, null where it is not known."""
+
+
+class MethodShown(Method, frozen=True, kw_only=True, omit_defaults=False):
+    """A way to pay with every field, null where it is not known."""
+
+
 class CustomerShown(msgspec.Struct, frozen=True, kw_only=True):
     """Who owes. `email` and `name` are null where they are not known, or were erased."""
 
@@ -31,9 +39,9 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     state: State
     open: bool
-    debt: Debt
+    debt: DebtShown
     customer: CustomerShown
-    methods: tuple[Method, ...]
+    methods: tuple[MethodShown, ...]
     attempts: tuple[Attempt, ...]
     messages: tuple[Message, ...]
     category: str | None
@@ -75,13 +83,15 @@ class FactShown(msgspec.Struct, frozen=True, kw_only=True):
 def case_shown(listed: reads.Listed) -> CaseShown:
     """The case as the API shows it."""
     case = listed.case
-    same = ("id", "state", "debt", "methods", "attempts", "messages", "plan", "next_action_at", "hold", "queue", "owner",
+    same = ("id", "state", "attempts", "messages", "plan", "next_action_at", "hold", "queue", "owner",
             "policy", "opened_at", "window_ends_at", "attempts_left", "promised_at", "closed_at", "by", "action", "surplus_minor",
             "version")  # fmt: skip
     return CaseShown(
         **{name: getattr(case, name) for name in same},
         open=case.state not in CLOSED,
         category=listed.category,
+        debt=DebtShown(**msgspec.structs.asdict(case.debt)),
+        methods=tuple(MethodShown(**msgspec.structs.asdict(method)) for method in case.methods),
         customer=CustomerShown(
             id=case.customer.id, email=listed.email, name=listed.name, country=case.customer.country,
             locale=case.customer.locale, timezone=case.customer.timezone, health=case.customer.health,
