@@ -11,18 +11,35 @@ from recoup.domain.view import Method
 from recoup.engine import expiring, policies, receive
 from recoup.engine.house import House
 from recoup.psp.sandbox import Sandbox
-from recoup.store import customers, renewals
+from recoup.store import customers, endpoints, renewals
 from recoup.store.customers import Preferences
+from recoup.store.endpoints import Endpoint
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.renewals import Renewal
-from recoup.store.tables import mails
+from recoup.store.tables import mails, outbox
 from tests.support import house as houses
 from tests.web import pages
+from tests.web.receiver import Receiver
 
 NOTICES = """name = "ahead"
 [[retry]]
 after = "P3D"
+[notices]
+expiring = "P30D"
+"""
+BY_APP = """name = "ahead"
+[timing]
+mode = "schedule"
+[[retry]]
+after = "P3D"
+[[message]]
+step = "reminder"
+after = "P1D"
+channels = ["push", "sms", "email"]
+[message_limits]
+per_customer = "1 in P7D"
+quiet_hours = "21:00-08:00"
 [notices]
 expiring = "P30D"
 """
@@ -147,3 +164,113 @@ def test_the_link_takes_the_new_card_and_no_money(house: House) -> None:
         assert client.get(path[:-3] + "abc").status_code == 404
     assert houses.bank_of(house, merchant).ledger() == []
     assert live(house, merchant) == []
+
+
+@pytest.fixture
+def app() -> Iterator[Receiver]:
+    with Receiver().running() as running:
+        yield running
+
+
+def shown_by(house: House, merchant: Merchant, app: Receiver) -> None:
+    """The merchant's app takes push messages."""
+    house.private_endpoints = True
+    secret = house.vault.seal({"secret": houses.HOOK_SECRET})
+    endpoint = Endpoint(
+        id="we_app", url=app.url, events=("message.push",), description="", secret=secret, old_secret=None, old_until=None,
+        created_at=house.clock.now(), disabled_at=None, disabled_why=None, failing_since=None,
+    )  # fmt: skip
+    with writing(house.db) as tx:
+        endpoints.add(tx, merchant.id, endpoint)
+
+
+def standing(house: House) -> list[tuple[str, str | None, str | None]]:
+    """What became of the notices: status, channel, reason."""
+    with reading(house.db) as tx:
+        rows = tx.execute(outbox.select().where(outbox.c.kind == "notice"))
+        return [(r.status, r.channel, r.why) for r in rows]
+
+
+def test_whoever_has_no_address_is_told_in_the_app(house: House, app: Receiver) -> None:
+    """On 10 April at 08:00, thirty days before and in the morning of Berlin: once, with the way to the card's page."""
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    shown_by(house, merchant, app)
+    told(house, merchant, renewal(due_at=DUE - timedelta(hours=2)), email=None)
+    told(house, merchant, renewal(due_at=DUE + timedelta(days=9)), email=None)
+    assert live(house, merchant) == []
+    assert app.kinds() == ["message.push"]
+    said = app.event(0)
+    assert said["timestamp"] == "2026-04-10T06:00:00Z"
+    assert said["data"]["title"] == "Your card will soon expire"
+    assert "/card/" in said["data"]["url"]
+    assert (said["data"]["step"], said["data"]["case_id"]) == ("card_expiring", None)
+    assert ("sent", "push", None) in standing(house)
+
+
+def test_who_has_an_address_gets_mail_and_the_app_where_it_is_refused(house: House, app: Receiver) -> None:
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    shown_by(house, merchant, app)
+    told(house, merchant, renewal())
+    assert len(live(house, merchant)) == 1
+    assert app.got == []
+    assert standing(house) == [("sent", "email", None)]
+
+
+def test_an_app_that_does_not_know_the_customer_ends_the_notice(house: House, app: Receiver) -> None:
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    shown_by(house, merchant, app)
+    app.status = 404
+    told(house, merchant, renewal(), email=None)
+    assert live(house, merchant) == []
+    assert len(app.got) == 1
+    (found,) = standing(house)
+    assert found[0] == "failed"
+    assert found[2] is not None
+    assert found[2].startswith("the merchant's app refused it: 404")
+
+
+def test_an_app_that_is_down_is_asked_again(house: House, app: Receiver) -> None:
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    shown_by(house, merchant, app)
+    app.status = 503
+    told(house, merchant, renewal(), email=None)
+    houses.live_until(house, merchant, DUE - timedelta(days=30))
+    app.status = 204
+    live(house, merchant)
+    assert app.kinds() == ["message.push"] * 2
+    assert len({headers["webhook-id"] for headers, _ in app.got}) == 1
+    assert [s for s, *_ in standing(house)] == ["sent"]
+
+
+def test_a_text_message_is_never_the_way(house: House) -> None:
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    told(house, merchant, renewal(), email=None, phone="+4915112345678", sms_consent=True)
+    assert live(house, merchant) == []
+    ((status, _, why),) = standing(house)
+    assert (status, why) == (
+        "withdrawn", "no e-mail address is known for this customer; no app takes push for this merchant",
+    )  # fmt: skip
+
+
+def test_a_notice_is_held_by_the_persons_budget_and_counts_in_it(house: House) -> None:
+    """A reminder went out on 8 April; one message in seven days: the notice of 10 April leaves on the 15th."""
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    told(house, merchant, renewal())
+    at = datetime(2026, 4, 7, 9, tzinfo=UTC)
+    houses.live_until(house, merchant, at)
+    view = houses.view(1, at=at, customer__email="someone@customer.example", customer__locale="en")
+    houses.fail(house, merchant, view, lives=houses.NEVER_PAYS)
+    found = live(house, merchant)
+    told_at = [letter.at for letter in found]
+    assert len(told_at) == 2
+    assert "Acme Pro" in found[1].text
+    assert told_at[1] - told_at[0] == timedelta(days=7)
+
+
+def test_nobody_writes_to_the_dead(house: House) -> None:
+    merchant = houses.add_merchant(house, policy=BY_APP)
+    told(house, merchant, renewal())
+    dead = {**houses.view_json(1)["attempts"][0], "code": "payer_deceased", "network_code": None, "psp": None}
+    houses.fail(house, merchant, houses.view(1, attempts=[dead]), lives=None)
+    assert live(house, merchant) == []
+    assert [w for _, _, w in standing(house)] == ["this customer is not to be asked"]

@@ -1,7 +1,8 @@
 """Cards that will have expired by the next renewal: their customers are told once, and only where no updater covers it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.engine import Connection
@@ -10,12 +11,15 @@ from recoup.channels import port as mail
 from recoup.channels.facts import BadFacts, MessageFacts
 from recoup.channels.languages import language_of
 from recoup.channels.render import render
-from recoup.channels.words import NotToBeSaid
-from recoup.domain.instants import HoursOfDay, to_micros, zone
+from recoup.channels.words import NotToBeSaid, Wording, choose_words
+from recoup.domain.instants import to_micros, zone
 from recoup.domain.policy import Policy
+from recoup.engine import reach, winback
+from recoup.engine.compose import door_of
 from recoup.engine.house import House
 from recoup.engine.letters import method_label, some_subscription
-from recoup.store import boxes, customers, renewals
+from recoup.engine.recheck import Verdict, within_budget
+from recoup.store import boxes, cases, customers, renewals
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
 from recoup.store.customers import Contact
@@ -75,50 +79,104 @@ def look_again(house: House, merchant: Merchant) -> int:
         return look(tx, merchant, policy, renewals.ahead(tx, merchant.id, now), now)
 
 
+class _Checked(NamedTuple):
+    """A notice looked at afresh: about which card, to whom, how, and whether it may leave."""
+
+    renewal: Renewal | None
+    contact: Contact | None
+    way: reach.Way
+    verdict: Verdict
+
+
 def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
     """Sends one notice where it is still right at this moment, and writes down what became of it."""
     now = merchant.now(house.clock.now())
     with reading(house.db) as tx:
-        policy = house.policy(tx, merchant.id, merchant.policy)
-        contact = customers.contacts(tx, merchant.id, [item.customer_id or ""]).get(item.customer_id or "")
-        mine = renewals.of_customers(tx, merchant.id, [item.customer_id or ""])
-        renewal = next((r for c, r in mine if item.once_key.startswith(f"{_card(c, r)}:")), None)
-        why = _why_not(tx, merchant, policy, item, renewal, contact, now)
+        found = _checked(house, tx, merchant, item, now)
         wordings = own_words.by_language(tx, merchant.id)
-    quiet = None if why else _quiet_until(policy, contact, now)
-    if why is not None or renewal is None or contact is None:
-        _done(house, item, now, "withdrawn", why or "the renewal is not known any more")
-        return
-    if quiet is not None:
+    renewal, contact, way, verdict = found
+    if verdict.say == "wait" and verdict.at is not None:
         with writing(house.db) as tx:
-            boxes.again(tx, item, quiet, why="quiet hours where the customer is", counts=False)
+            boxes.again(tx, item, verdict.at, why=verdict.why, counts=False)
+        return
+    if verdict.say != "send" or renewal is None or contact is None or way.channel is None:
+        refused = way.channel is None and reach.notes_of(item).not_by
+        _done(house, item, now, "failed" if refused else "withdrawn", verdict.why)
         return
     try:
         facts = _facts(house, merchant, renewal, contact, now)
-        words = render(STEP, facts, wordings.get(language_of(facts.locale)))
+        message = _written(merchant, item, way.channel, facts, contact, wordings, now)
     except (BadFacts, NotToBeSaid) as e:
         _done(house, item, now, "failed", str(e))
         return
-    letter = mail.Mail(
+    door = door_of(house, merchant, way.channel)
+    _sent(house, merchant, item, way.channel, contact, next(iter(door.send_batch([message]))), now)
+
+
+def _written(
+    merchant: Merchant, item: OutItem, channel: str, facts: MessageFacts, contact: Contact, wordings: Mapping[str, Wording],
+    now: datetime,
+) -> mail.Message:  # fmt: skip
+    own = wordings.get(language_of(facts.locale))
+    if channel != reach.EMAIL:
+        said = choose_words(STEP, facts, own)
+        return mail.Push(
+            channel=channel, customer_id=contact.id, case_id="", step=STEP, title=said.title, text=said.preheader,
+            button=said.button, url=facts.pay_url, language=language_of(facts.locale), once_key=item.once_key, written_at=now,
+        )  # fmt: skip
+    words = render(STEP, facts, own)
+    return mail.Mail(
         to=contact.email or "", subject=words.subject, html=words.html, text=words.text,
         once_key=f"{merchant.id}/{item.once_key}", from_name=merchant.brand.name or merchant.name,
         reply_to=merchant.brand.support, preferences_url=facts.preferences_url, one_click=True, written_at=now,
     )  # fmt: skip
-    _sent(house, item, next(iter(house.mail_door(house, merchant).send_batch([letter]))), now)
 
 
-def _sent(house: House, item: OutItem, result: mail.MailResult, now: datetime) -> None:
-    match result:
-        case mail.Sent():
-            _done(house, item, now, "sent", None)
-        case mail.Refused(permanent=True, text=text):
-            _done(house, item, now, "failed", f"the mail server refused it: {text}")
-        case mail.Refused(text=why) | mail.NotSent(why=why) | mail.Unclear(why=why):
-            if item.tries >= MOST_TRIES:
-                _done(house, item, now, "failed", why)
-                return
-            with writing(house.db) as tx:
-                boxes.again(tx, item, now + AGAIN, why=why)
+def _sent(
+    house: House, merchant: Merchant, item: OutItem, channel: str, contact: Contact, result: mail.MailResult, now: datetime
+) -> None:  # fmt: skip
+    if isinstance(result, mail.Sent):
+        known = {} if merchant.on_test_clock else {"address": contact.email, "phone": contact.phone}
+        digests = {name: house.links.address_digest(each) for name, each in known.items() if each}
+        _done(house, item, now, "sent", None, channel=channel, **digests)
+        return
+    door = "the mail server" if channel == reach.EMAIL else "the merchant's app"
+    why = f"{door} refused it: {result.text}" if isinstance(result, mail.Refused) else result.why
+    gone = isinstance(result, mail.Refused) and result.permanent
+    if item.tries >= MOST_TRIES:
+        _done(house, item, now, "failed", why)
+        return
+    body = item.body
+    if gone:
+        body = reach.refused_by(item, channel)
+    elif isinstance(result, mail.NotSent):
+        body = reach.shut_at(item, channel, now)
+    with writing(house.db) as tx:
+        # What was refused for good is looked at again at once: another channel takes it, or nothing does.
+        boxes.again(tx, item, now if gone else now + AGAIN, why=why, body=body)
+
+
+def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, now: datetime) -> _Checked:
+    customer_id = item.customer_id or ""
+    policy = house.policy(tx, merchant.id, merchant.policy)
+    contact = customers.contacts(tx, merchant.id, [customer_id]).get(customer_id)
+    mine = renewals.of_customers(tx, merchant.id, [customer_id])
+    renewal = next((r for c, r in mine if item.once_key.startswith(f"{_card(c, r)}:")), None)
+    way = reach.choose_among(house, tx, merchant, item, reach.channels_of(policy, STEP), contact, now)
+    why = _why_not(tx, merchant, policy, item, renewal, contact, now)
+    if why is None and way.channel is None:
+        # Of a notice that was refused, the refusal says more than what else does not reach.
+        why = item.why if reach.notes_of(item).not_by and item.why else way.why
+    if why is not None or contact is None:
+        return _Checked(
+            renewal, contact, way, Verdict("withdraw", why or "the customer is not known any more")
+        )
+    over = policy.message_limits.quiet_until(now, way.channel, [zone(contact.timezone or "UTC")])
+    if over > now:
+        return _Checked(renewal, contact, way, Verdict("wait", "quiet hours where the customer is", over))
+    budget = policy.message_limits.per_customer
+    verdict = within_budget(house, tx, merchant, budget, contact.id, contact, now)
+    return _Checked(renewal, contact, way, verdict)
 
 
 def _why_not(
@@ -128,10 +186,12 @@ def _why_not(
     """Why a notice that was right when it was queued must not leave now; None where it may."""
     if policy.notices.expiring is None:
         return "the policy sends no notices of expiring cards"
-    if contact is None or not contact.email:
-        return "no e-mail address is known for this customer"
+    if contact is None:
+        return "the customer is not known any more"
     if contact.deleted_at is not None:
         return "the customer was deleted"
+    if any(winback.never_to_be_asked(case) for case in cases.of_customers(tx, merchant.id, [contact.id])):
+        return "this customer is not to be asked"
     if not contact.preferences.reminders:
         return "the customer asked for no reminders"
     if renewal is None or not expires_before(renewal):
@@ -142,14 +202,6 @@ def _why_not(
     if boxes.sent_before(tx, merchant.id, contact.id, KIND, f"{card}:"):
         return "the customer was told about this card before"
     return None
-
-
-def _quiet_until(policy: Policy, contact: Contact | None, now: datetime) -> datetime | None:
-    hours = policy.message_limits.quiet_hours
-    if hours is None or contact is None:
-        return None
-    over = HoursOfDay.parse(hours).next_outside(now, zone(contact.timezone or "UTC"))
-    return over if over > now else None
 
 
 def _facts(
@@ -177,6 +229,8 @@ def _facts(
     )
 
 
-def _done(house: House, item: OutItem, now: datetime, status: str, why: str | None) -> None:
+def _done(
+    house: House, item: OutItem, now: datetime, status: str, why: str | None, **told: str | None
+) -> None:
     with writing(house.db) as tx:
-        boxes.done(tx, item, now, status=status, why=why)
+        boxes.done(tx, item, now, status=status, why=why, **told)

@@ -56,7 +56,7 @@ class PushDoor:
     def _delivery(self, endpoint: Endpoint, message: Push) -> Delivery:
         kind = CHANNELS[self._channel]
         data: dict[str, object] = {
-            "message_id": message.once_key, "customer_id": message.customer_id, "case_id": message.case_id,
+            "message_id": message.once_key, "customer_id": message.customer_id, "case_id": message.case_id or None,
             "step": message.step, "title": message.title, "text": message.text, "button": message.button,
             "url": message.url, "deadline": message.deadline, "language": message.language,
         }  # fmt: skip

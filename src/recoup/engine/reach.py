@@ -18,8 +18,10 @@ from recoup.store.customers import Contact
 from recoup.store.merchants import Merchant
 
 EMAIL, SMS = "email", "sms"
-BY_MAIL_ALONE = frozenset({"win_back", "card_expiring"})
-"""A way back in is no business of a phone's, and a new card no hurry."""
+BY_MAIL_ALONE = frozenset({"win_back"})
+"""A way back in is no business of a phone's."""
+NO_TEXT = frozenset({"card_expiring"})
+"""A new card is no hurry: it is told by mail or in the merchant's app, not by text message."""
 PATIENCE = timedelta(hours=1)
 """How long nobody opens a channel's door before a message tries the next channel of its rule."""
 NO_ADDRESS = "no e-mail address is known for this customer"
@@ -74,7 +76,8 @@ def channels_of(policy: Policy, step: str | None) -> tuple[str, ...]:
     rule = next((r for r in policy.message if r.step == step), None)
     if rule is not None:
         return rule.channels
-    return tuple(dict.fromkeys((EMAIL, *(c for r in policy.message for c in r.channels))))
+    used = dict.fromkeys((EMAIL, *(c for r in policy.message for c in r.channels)))
+    return tuple(c for c in used if c != SMS or step not in NO_TEXT)
 
 
 def by_mail_alone(
@@ -93,9 +96,17 @@ def choose(
         against = why_not(house, tx, merchant, contact, EMAIL)
         return Way(channel=EMAIL) if against is None else Way(channel=None, why=against)
     policy = house.policy(tx, merchant.id, case.policy).for_case(case.view(now))
+    return choose_among(house, tx, merchant, item, channels_of(policy, item.step), contact, now)
+
+
+def choose_among(
+    house: House, tx: Connection, merchant: Merchant, item: OutItem, channels: Sequence[str], contact: Contact | None,
+    now: datetime,
+) -> Way:  # fmt: skip
+    """The same of what is said to the customer alone, by one of these channels, first choice first."""
     notes = notes_of(item)
     open_now, shut, why = [], [], []
-    for channel in channels_of(policy, item.step):
+    for channel in channels:
         against = (
             f"{CHANNELS[channel]} was refused"
             if channel in notes.not_by

@@ -166,18 +166,28 @@ def polite(
     over = limits.quiet_until(now, way.channel, _zones(case, contact, way))
     if over > now:
         return Verdict("wait", "quiet hours where the customer is", over)
-    if limits.per_customer is None:
+    return within_budget(
+        house, tx, merchant, limits.per_customer, case.customer.id, contact, now, own=item.kind == "message"
+    )
+
+
+def within_budget(
+    house: House, tx: Connection, merchant: Merchant, budget: str | None, customer_id: str, contact: Contact, now: datetime,
+    *, own: bool = True,
+) -> Verdict:  # fmt: skip
+    """Whether this person may be written to once more. `own`: it is the customer, not a further person of theirs."""
+    if budget is None:
         return SEND
-    count, span = parse_budget(limits.per_customer)
-    sent = boxes.sent_to(tx, merchant.id, case.customer.id, now - span) if item.kind == "message" else []
-    elsewhere = _elsewhere(house, tx, merchant, case, contact, now - span)
+    count, span = parse_budget(budget)
+    sent = boxes.sent_to(tx, merchant.id, customer_id, now - span) if own else []
+    elsewhere = _elsewhere(house, tx, merchant, customer_id, contact, now - span)
     told = sorted([*sent, *elsewhere])
     if len(told) < count:
         return SEND
     whose = "the customer's budget"
     if elsewhere:
         whose += ", counted over everything sent to this address,"
-    return Verdict("wait", f"{whose} ({limits.per_customer}) is used up", told[-count] + span)
+    return Verdict("wait", f"{whose} ({budget}) is used up", told[-count] + span)
 
 
 def _zones(case: Case, contact: Contact, way: Way) -> list[ZoneInfo]:
@@ -191,7 +201,7 @@ def _zones(case: Case, contact: Contact, way: Way) -> list[ZoneInfo]:
 
 
 def _elsewhere(
-    house: House, tx: Connection, merchant: Merchant, case: Case, contact: Contact, since: datetime
+    house: House, tx: Connection, merchant: Merchant, customer_id: str, contact: Contact, since: datetime
 ) -> list[datetime]:
     """When the same address or number was written to as another customer, by this merchant or by another of this house.
 
@@ -201,7 +211,7 @@ def _elsewhere(
     if merchant.on_test_clock or not known:
         return []
     rows = boxes.sent_to_address(tx, known, since)
-    own = (merchant.id, case.customer.id)
+    own = (merchant.id, customer_id)
     return [at for merchant_id, customer_id, at in rows if (merchant_id, customer_id) != own]
 
 

@@ -58,7 +58,7 @@ def why_not(tx: Connection, merchant: Merchant, case: Case, contact: Contact) ->
         return "the subscription is not ended any more"
     if not contact.preferences.reminders:
         return "the customer asked for no reminders"
-    if _never_to_be_asked(case):
+    if never_to_be_asked(case):
         return "this customer is not to be asked"
     if came_back(tx, merchant, case):
         return "the customer has come back already"
@@ -86,10 +86,11 @@ def may_return(tx: Connection, merchant: Merchant, case: Case, policy: Policy, n
         return False
     if case.closed_at is None or now > case.closed_at + wait + OPEN_FOR:
         return False
-    return not _never_to_be_asked(case) and not came_back(tx, merchant, case)
+    return not never_to_be_asked(case) and not came_back(tx, merchant, case)
 
 
-def _never_to_be_asked(case: Case) -> bool:
+def never_to_be_asked(case: Case) -> bool:
+    """Whether the payer of this case has died: nobody writes to them again, about anything."""
     for attempt in case.attempts:
         if attempt.result is Result.DECLINED:
             method = next((m for m in case.methods if m.id == attempt.method_id), None)

@@ -251,14 +251,14 @@ def get(connection: Connection, merchant_id: str, once_key: str) -> OutItem | No
 
 
 def sent_to(connection: Connection, merchant_id: str, customer_id: str, since: datetime) -> list[datetime]:
-    """When messages left for this customer since an instant, about whichever case, oldest first."""
+    """When messages left for this customer since an instant, about whichever case or card, oldest first."""
     query = (
         sa.select(outbox.c.done_at)
         .where(
             outbox.c.merchant_id == merchant_id,
             outbox.c.customer_id == customer_id,
             outbox.c.done_at > since,
-            outbox.c.kind == "message",
+            outbox.c.kind.in_(("message", "notice")),
             outbox.c.status == "sent",
             outbox.c.step != "recovered",
         )
