@@ -51,6 +51,15 @@ def test_a_refusal_ends_with_one_and_is_json_too(small_desk: Desk, log: Path) ->
     assert 0 < told["support"]["covered"] < 0.9
 
 
+def test_several_files_may_follow_from(small_desk: Desk, log: Path) -> None:
+    lines = log.read_bytes().splitlines(keepends=True)
+    for name, part in (("a.jsonl", lines[:100]), ("b.jsonl", lines[100:])):
+        (small_desk.home / name).write_bytes(b"".join(part))
+    whole = small_desk.run("backtest", "--from", str(log), "--policy", "weekly", "--json")
+    parts = small_desk.run("backtest", "--from", "a.jsonl", "b.jsonl", "--policy", "weekly", "--json")
+    assert json.loads(parts.stdout) == json.loads(whole.stdout)
+
+
 def test_lines_that_are_no_case_views_are_named(small_desk: Desk, log: Path) -> None:
     log.write_bytes(b'{"case_id": 1}\n' + log.read_bytes())
     ended = small_desk.run("backtest", "--from", str(log), "--policy", "weekly")

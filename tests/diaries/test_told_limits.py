@@ -28,6 +28,18 @@ def test_the_callers_limit_binds(begin: Begin, left: int, charged: list[str]) ->
     assert (case.attempts_left, case.state, case.action) == (0, State.LOST, "cancel")
 
 
+def test_a_new_card_does_not_widen_the_callers_limit(begin: Begin) -> None:
+    """A card that is given later is charged at once, but not where the caller allows no charge of ours."""
+    diary = begin()
+    tells(diary, msgspec.structs.replace(diary.failure("51", 4900, then=["paid"]), attempts_left=0))
+    diary.hears(
+        "method.updated", customer_id="cus_1", method={"id": "pm_new", "kind": "card", "network": "visa"}
+    )
+    diary.until("Wed 4 Jun 09:00")
+    assert [m.id for m in diary.case().methods][-1] == "pm_new"
+    assert diary.charges() == []
+
+
 def test_the_callers_limit_is_not_widened_by_telling_it_again(begin: Begin) -> None:
     """The same view told again after a retry means what it meant; a closer limit narrows, and the window too."""
     diary = begin()

@@ -24,6 +24,8 @@ class Same(StrEnum):
 
 
 def backtest(
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Further files after `--from FILE`.", exists=True, dir_okay=False, show_default=False)] = None,
+    *,
     policy: Annotated[str, typer.Option(help="The policy to hold against the log: a shipped one by name, or a file.", metavar="NAME_OR_FILE")],
     source: Annotated[list[Path] | None, typer.Option("--from", help="Finished cases (JSON lines) as `recoup export` writes them; may be given again.", exists=True, dir_okay=False)] = None,
     merchant: Annotated[str | None, typer.Option(help="Instead of files: this installation's own cases of a merchant.")] = None,
@@ -37,9 +39,12 @@ def backtest(
 
     from recoup.lab.backtest_page import page
 
+    if more and not source:
+        raise Fault(f"{more[0]} stands alone; files of cases follow --from; write --from {more[0]}", USAGE)
+    source = [*(source or ()), *(more or ())]
     if bool(source) == (merchant is not None):
         raise Fault("the cases come from one place; give --from FILE or --merchant NAME", USAGE)
-    found = _held_against(policy, model, same, source or [], merchant)
+    found = _held_against(policy, model, same, source, merchant)
     if html is not None:
         html.write_text(page(found), encoding="utf-8")
     if json:

@@ -233,6 +233,7 @@ class CaseView(_Outside, frozen=True, kw_only=True):
     history: tuple[PastDebt, ...] = ()
     hold: Hold | None = None
     attempts_left: int | None = None
+    """How often the caller lets it be charged again, what people ask for aside; it only narrows what a policy allows."""
     window_ends_at: Instant | None = None
     promised_at: Instant | None = None
     """The day the customer named for the next try."""
