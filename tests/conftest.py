@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
+from recoup.insight import experiments_run
 from tests.support import browser as browsers
 from tests.support import postgres as support
 from tests.support.postgres import Postgres
@@ -43,6 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") and browsers.chromium() is None:
         (pytest.fail if browsers.required() else pytest.skip)(browsers.MISSING)
+
+
+@pytest.fixture(autouse=True)
+def same_arms(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Experiments draw the same arms in each run, for the same customers."""
+    if not pytestconfig.getoption("--explore"):
+        monkeypatch.setattr(experiments_run, "new_secret", lambda kind: f"{kind}_of_the_tests")
 
 
 @pytest.fixture(scope="session")
