@@ -165,8 +165,11 @@ def stop_experiment(call: Call, body: StopIt) -> ExperimentShown:
 
 @endpoint("POST", "/v1/experiments/{experiment_id}/promote", scope="admin", errors=(404, 409))
 def promote_arm(call: Call, body: Promote) -> Promoted:
-    """Makes an arm the rule, and the test ends with it: its policy for new cases, and where asked for the open ones; its
-    words in every message that leaves from now on. `dry_run` lists what would change."""
+    """Makes an arm the rule, and the test ends with it.
+
+    Its policy goes for new cases, and where asked for the open ones; its words for every message that leaves from now on.
+    `dry_run` lists what would change.
+    """
     experiment_id = call.path["experiment_id"]
     try:
         would = run.moving(call.house, call.merchant, experiment_id, body.arm)
