@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from benchmarks import http, post, storage
+from benchmarks import decisions, http, post, storage
 from benchmarks.figures import Figure, Wrong, machine, table
 
 Benchmark = Callable[[str, int], Iterator[Figure]]
@@ -41,7 +41,7 @@ ALL: dict[str, tuple[Benchmark, tuple[str, ...], tuple[int, ...]]] = {
     "outage": (post.outage, ("sqlite",), (10_000,)),
     "killed": (post.killed, BOTH, (10_000,)),
     "paint": (_paint, ("sqlite",), (9,)),
-    "decisions": (storage.decisions, ("none",), (20_000,)),
+    "decisions": (decisions.decisions, ("none",), (20_000,)),
 }
 """Name -> what measures it, on which databases, for how many."""
 QUICK = 1_000

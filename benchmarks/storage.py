@@ -1,18 +1,13 @@
-"""Benchmarks of one process and its database: opening, the idle tick, due to next step, fairness, decisions."""
+"""Benchmarks of one process and its database: opening, the idle tick, due to next step, fairness."""
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 
-import msgspec
 import sqlalchemy as sa
 
 from benchmarks import bare, ground
 from benchmarks.figures import Figure, Wrong, forget_peak, rss_mb
 from benchmarks.ground import Meter
-from recoup.decide.decision import decide
-from recoup.domain.policy import Policy
-from recoup.domain.view import CaseView
 from recoup.engine.house import House
 from recoup.store import merchants
 from recoup.store.engines import glancing, reading, writing
@@ -159,29 +154,6 @@ def fairness(kind: str, n: int) -> Iterator[Figure]:
         yield Figure(
             what="lateness beside a large merchant", database=kind, n=n, ours=1e3 * late, unit="ms", goal=5_000,
         )  # fmt: skip
-
-
-def decisions(kind: str, n: int) -> Iterator[Figure]:
-    """Decisions in schedule mode, without any database; the bare limit reads and writes the same JSON and decides nothing."""
-    policy, now = msgspec.convert(ground.POLICY, Policy), datetime(2026, 3, 2, 9, tzinfo=UTC)
-    raw = [msgspec.json.encode(v) for v in ground.views(0, 1_000, now - timedelta(hours=2), now)]
-    reader, start = msgspec.json.Decoder(CaseView), time.perf_counter()
-    for i in range(n):
-        msgspec.json.encode(reader.decode(raw[i % 1_000]))
-    limit = n / (time.perf_counter() - start)
-    start, cpu = time.perf_counter(), time.process_time()
-    charges = 0
-    for i in range(n):
-        found = decide(reader.decode(raw[i % 1_000]), policy, policy_ref="schedule@1", now=now)
-        msgspec.json.encode(found)
-        charges += found.move == "charge"
-    spent = time.perf_counter() - start
-    if charges != n:
-        raise Wrong(f"{charges} of {n} decisions are a charge")
-    yield Figure(
-        what="view in, decision out (schedule)", database=kind, n=n, ours=n / spent, unit="/s", bare=limit,
-        cpu_us=1e6 * (time.process_time() - cpu) / n,
-    )  # fmt: skip
 
 
 def check_books(keys: list[str], debts: list[str], n: int) -> None:
