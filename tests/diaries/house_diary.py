@@ -266,7 +266,7 @@ class Diary:
         views = [self.failure("51", 4900, then=then) for _ in range(count)]
         receive.failures(self.house, self.merchant, views, actor="api:test")
 
-    def second_tenant(self, *, then: Iterable[str]) -> None:
+    def second_tenant(self, *, then: Iterable[str], ago: timedelta = timedelta(0)) -> None:
         """Another merchant of the same house, `m_2`, with one failure of its own under the same policy."""
         with writing(self.house.db) as tx:
             merchants.add(
@@ -276,7 +276,11 @@ class Diary:
             (body,) = merchants.policy_bodies(tx, "m_1").values()
             merchants.save_policy(tx, "m_2", name="p", body=body, source="", now=self.clock.now())
         neighbour = receive.merchant_named(self.house, "m_2")
-        receive.failures(self.house, neighbour, [self.failure("51", 100, then=then)], actor="api:test")
+        view = self.failure("51", 100, then=then)
+        first = msgspec.structs.replace(view.attempts[0], at=view.attempts[0].at - ago)
+        receive.failures(
+            self.house, neighbour, [msgspec.structs.replace(view, attempts=(first,))], actor="api:test"
+        )
 
     def failure(
         self, code: str, amount_minor: int, currency: str = "EUR", *, then: Iterable[str] = ("51",),
