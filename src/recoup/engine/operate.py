@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recoup.decide.decision import charge_now
@@ -200,12 +201,14 @@ def retry(
     now = merchant.now(house.clock.now())
     try:
         change, decision = _begun(house, merchant, case_id, now, actor, trigger, method_id, part)
+    except sa.exc.SQLAlchemyError:
+        house.left_behind.put((merchant.id, case_id))  # the intent may stand all the same
+        raise
+    try:
         work = Work(kind="charge", case=change.case, attempt=change.case.in_flight, now=now)
         record(house, merchant, [(work, carry_out(house, merchant, work))])
-    except (NotAllowed, cases.NoSuchCase):
-        raise
     except Exception:
-        # What was written before the trouble may stand, claimed by us who live on: it is freed with the next heartbeat.
+        # The intent stands, claimed by us who live on: it is freed with the next heartbeat.
         house.left_behind.put((merchant.id, case_id))
         raise
     with writing(house.db) as tx:
