@@ -152,12 +152,13 @@ def test_bad_lines_are_named_and_the_others_taken(desk: Desk, house: House) -> N
     ])  # fmt: skip
     ended = desk.run("import", "stripe", "payments.csv")
     assert ended.returncode == 1
-    assert ended.stdout.startswith("read 8, new 1, known 0, refused 6\n")
+    assert ended.stdout.startswith("read 8, new 1, known 0, refused 7\n")
     assert "payments.csv.refused.csv" in ended.stderr
     with (desk.home / "payments.csv.refused.csv").open() as refused:
         reasons = {int(row["line"]): row["reason"] for row in csv.DictReader(refused)}
-    assert sorted(reasons) == [3, 4, 6, 7, 8, 9]
-    words = {3: "'ten'", 4: "'euro'", 6: "'Quantum'", 7: "'yesterday'", 8: "future", 9: "EUR and in USD"}
+    assert sorted(reasons) == [3, 4, 6, 7, 8, 9, 10]
+    both = "EUR and in USD"
+    words = {3: "'ten'", 4: "'euro'", 6: "'Quantum'", 7: "'yesterday'", 8: "future", 9: both, 10: both}
     assert all(word in reasons[line] for line, word in words.items()), reasons
 
 
@@ -166,7 +167,11 @@ def test_bad_lines_are_named_and_the_others_taken(desk: Desk, house: House) -> N
     [
         ("a.csv", "id,Amount\n1,2\n", "not Stripe's payments export"),
         ("b.csv", "", "not Stripe's payments export"),
-        ("c.csv", b"id,Created (UTC),Amount,Currency,Status\nch_1,2026-01-01,4,eur,Pa\xefd\n", "UTF-8"),
+        (
+            "c.csv",
+            b"id\xef,Created (UTC),Amount,Currency,Status\nch_1,2026-01-01,4,eur,Paid\n",
+            "'id' is missing",
+        ),
     ],
 )
 def test_another_file_is_refused_whole(small_desk: Desk, name: str, content: str | bytes, words: str) -> None:
@@ -174,6 +179,58 @@ def test_another_file_is_refused_whole(small_desk: Desk, name: str, content: str
     (small_desk.home / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     ended = small_desk.run("import", "stripe", name)
     assert (ended.returncode, words in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_line_of_other_bytes_is_refused_alone(small_desk: Desk) -> None:
+    small_desk.merchant()
+    file = small_desk.home / "payments.csv"
+    write(
+        file,
+        [stripe_row("ch_1", "a", "Failed", 5), stripe_row("ch_2", "b", "Failed", 5, Description="L4TIN")],
+    )
+    file.write_bytes(file.read_bytes().replace(b"L4TIN", "Café".encode("latin-1")))
+    ended = small_desk.run("import", "stripe", "payments.csv")
+    assert (ended.returncode, ended.stdout.splitlines()[0]) == (1, "read 2, new 1, known 0, refused 1")
+    told = (small_desk.home / "payments.csv.refused.csv").read_text()
+    assert "3,the column 'Description' is not text in UTF-8" in told
+
+
+@pytest.mark.parametrize(
+    ("encoding", "comma"), [("utf-8", ";"), ("utf-8-sig", "\t"), ("utf-16", "\t"), ("utf-16", ";")]
+)
+def test_what_spreadsheets_save(small_desk: Desk, encoding: str, comma: str) -> None:
+    small_desk.merchant()
+    row = stripe_row("ch_1", "a", "Failed", 5, Amount="1.049,00", Description="Café, à deux")
+    lines = [[f'"{cell}"' for cell in cells] for cells in (row, row.values())]
+    (small_desk.home / "p.csv").write_bytes(
+        "".join(comma.join(line) + "\r\n" for line in lines).encode(encoding)
+    )
+    assert small_desk.done("import", "stripe", "p.csv").startswith("read 1, new 1, known 0, refused 0")
+    assert "1049.00 EUR" in small_desk.done("explain", "in_a")
+
+
+def test_a_debt_waits_for_a_line_that_may_tell_it_paid(desk: Desk, house: House) -> None:
+    """Taken without that line it would stand in the books as lost, or be asked for again."""
+    file = desk.home / "payments.csv"
+    rows = [
+        stripe_row("ch_1", "a", "Failed", 90),
+        stripe_row("ch_2", "a", "Paid", 87, Amount="ten"),
+        stripe_row("ch_3", "b", "Failed", 90),
+        stripe_row("ch_4", "b", "Failed", 87, Amount="ten"),
+        stripe_row("ch_4", "c", "Failed", 90),
+        stripe_row("ch_4", "c", "Failed", 90),
+    ]
+    write(file, rows)
+    ended = desk.run("import", "stripe", "payments.csv")
+    assert ended.stdout.splitlines()[0] == "read 6, new 2, known 0, refused 3"
+    assert "1 lines say again what others said" in ended.stdout
+    told = (desk.home / "payments.csv.refused.csv").read_text()
+    assert "2,line 3 may tell that this debt is paid; correct that line first" in told
+    assert case_of(house, "in_b").state == "lost"
+    rows[1]["Amount"] = rows[3]["Amount"] = "1049"
+    write(file, rows)
+    assert "new 1, known 2, refused 0" in desk.done("import", "stripe", "payments.csv")
+    assert case_of(house, "in_a").state == "recovered"
 
 
 def test_the_same_payments_by_another_column_are_due_once(desk: Desk, house: House) -> None:
@@ -189,7 +246,7 @@ def test_the_same_payments_by_another_column_are_due_once(desk: Desk, house: Hou
     write(desk.home / "by_intent.csv", [row | {"Invoice ID": ""} for row in rows])
     again = desk.run("import", "stripe", "by_intent.csv")
     assert again.returncode == 1
-    assert "new 0, known 0, refused 2" in again.stdout
+    assert "new 0, known 0, refused 3" in again.stdout
     told = (desk.home / "by_intent.csv.refused.csv").read_text()
     assert "its payment ch_1 is known already, of debt in_a; nothing is due twice" in told
     assert case_of(house, "in_a") == before

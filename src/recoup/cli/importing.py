@@ -1,5 +1,6 @@
 """Reads import files line by line, groups them by debt and takes them in, with every refused line named."""
 
+import codecs
 import csv
 import io
 import sys
@@ -23,7 +24,8 @@ BATCH = 500
 _MORE = "\0more"
 """Where the reader puts cells beyond the last column; no column can have this name."""
 
-Seen = tuple[int, CaseView]
+Seen = tuple[tuple[int, ...], CaseView]
+"""A debt and the lines that tell of it."""
 Advance = Callable[[int], None]
 
 
@@ -38,6 +40,7 @@ class Counts(msgspec.Struct):
     settled: int = 0
     paid_at_once: int = 0
     untried: int = 0
+    again: int = 0
     refused: int = 0
 
     def sentence(self) -> str:
@@ -47,6 +50,7 @@ class Counts(msgspec.Struct):
         more += [f"{self.settled} open ones were paid meanwhile"] if self.settled else []
         more += [f"{self.paid_at_once} debts paid at the first try make no case"] if self.paid_at_once else []
         more += [f"{self.untried} lines on which nothing was tried"] if self.untried else []
+        more += [f"{self.again} lines say again what others said"] if self.again else []
         return f"{said}\n{'; '.join(more)}" if more else said
 
 
@@ -63,6 +67,10 @@ class Refusals:
             csv.writer(self._file).writerow(("line", "reason"))
         csv.writer(self._file).writerow((line, because))
         self._counts.refused += 1
+
+    def add_all(self, lines: tuple[int, ...], because: str) -> None:
+        for line in lines:
+            self.add(line, because)
 
     def close(self) -> None:
         if self._file is not None:
@@ -83,19 +91,17 @@ def bring_in(house: House, merchant: Merchant, kind: str, file: Path) -> Counts:
                 seen = _grouped(raw, kind, grouping, counts, refusals, advance)
             for batch in _batches(seen):
                 answers = take_back(house, merchant, [view for _, view in batch])
-                for (line, _), answer in zip(batch, answers, strict=True):
-                    _count(counts, refusals, line, answer)
-    except UnicodeDecodeError as e:
-        why = "is not text in UTF-8; save it as CSV in UTF-8 and run again"
-        raise Fault(f"{file} cannot be read; it {why}", USAGE) from e
+                for (lines, _), answer in zip(batch, answers, strict=True):
+                    _count(counts, refusals, lines, answer)
+            counts.again = grouping.again
     finally:
         refusals.close()
     return counts
 
 
-def _count(counts: Counts, refusals: Refusals, line: int, answer: Taken) -> None:
+def _count(counts: Counts, refusals: Refusals, lines: tuple[int, ...], answer: Taken) -> None:
     if answer.status == "refused":
-        refusals.add(line, answer.because)
+        refusals.add_all(lines, answer.because)
     else:
         setattr(counts, answer.status, getattr(counts, answer.status) + 1)
 
@@ -120,7 +126,7 @@ def _views(raw: BinaryIO, counts: Counts, refusals: Refusals, advance: Advance) 
         counts.read += 1
         advance(raw.tell())
         try:
-            yield number, decoder.decode(line)
+            yield (number,), decoder.decode(line)
         except msgspec.MsgspecError as e:
             refusals.add(number, str(e))
 
@@ -128,7 +134,10 @@ def _views(raw: BinaryIO, counts: Counts, refusals: Refusals, advance: Advance) 
 def _grouped(
     raw: BinaryIO, kind: str, grouping: Grouping, counts: Counts, refusals: Refusals, advance: Advance
 ) -> Iterator[Seen]:
-    """The debts of a payments file, once all its lines are read."""
+    """The debts of a payments file, once all its lines are read. A debt that a line which cannot be read may tell
+    to be paid waits for that line: it would be taken for one that is still due, or was lost."""
+    told = stripe_export if kind == "stripe" else plain_rows
+    doubtful: dict[str, int] = {}
     for number, row in _rows(raw, kind, refusals):
         counts.read += 1
         advance(raw.tell())
@@ -136,36 +145,49 @@ def _grouped(
             payment = _payment(kind, row)
         except (ValueError, msgspec.MsgspecError) as e:
             refusals.add(number, str(e))
+            if (debt := told.debt(row)) and not told.failed(row):
+                doubtful.setdefault(debt, number)
             continue
         if payment is None:
             counts.untried += 1
         else:
             grouping.add(number, payment)
     for group in grouping.debts():
+        lines = tuple(number for number, _ in group)
         try:
-            yield group[0][0], view_of(group)
+            if (other := doubtful.get(group[0][1].debt_id)) is not None:
+                raise ValueError(f"line {other} may tell that this debt is paid; correct that line first")
+            yield lines, view_of(group)
         except (ValueError, msgspec.MsgspecError) as e:
-            refusals.add(group[0][0], str(e))
+            refusals.add_all(lines, str(e))
 
 
 def _payment(kind: str, row: Row) -> Payment | None:
     if row.get(_MORE):
         raise ValueError("the line has more cells than the file has columns")
+    for column, said in row.items():
+        if said and not said.isascii() and any("\udc80" <= each <= "\udcff" for each in said):
+            raise ValueError(f"the column {column!r} is not text in UTF-8; save the file as CSV in UTF-8")
     return stripe_export.payment(row) if kind == "stripe" else plain_rows.payment(row)
 
 
 def _rows(raw: BinaryIO, kind: str, refusals: Refusals) -> Iterator[tuple[int, Row]]:
-    """Every line of a CSV file with the number it begins on. Raises `Fault` where the columns are not this kind's."""
-    text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-    header = text.readline()
-    text.seek(0)
-    reader = csv.DictReader(
-        text, delimiter=";" if ";" in header and "," not in header else ",", restkey=_MORE
+    """Every line of a CSV file with the number it begins on. Raises `Fault` where the columns are not this kind's.
+
+    Spreadsheets also write semicolons, tabs and UTF-16. Bytes that are no text stay visible as lone surrogates."""
+    wide = raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    raw.seek(0)
+    text = io.TextIOWrapper(
+        raw, "utf-16" if wide else "utf-8-sig", errors=None if wide else "surrogateescape", newline=""
     )
-    columns = [name.strip() for name in reader.fieldnames or []]
-    _refuse_other_files(kind, columns)
-    reader.fieldnames = columns
     try:
+        header = text.readline()
+        text.seek(0)
+        delimiter = next((d for d in ",;\t" if d in header), ",")
+        reader = csv.DictReader(text, delimiter=delimiter, restkey=_MORE)
+        columns = [name.strip() for name in reader.fieldnames or []]
+        _refuse_other_files(kind, columns)
+        reader.fieldnames = columns
         yield from _numbered(reader, refusals)
     finally:
         text.detach()  # the file belongs to whoever opened it

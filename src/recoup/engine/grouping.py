@@ -7,7 +7,7 @@ from typing import Self
 
 import msgspec
 
-from recoup.domain.view import Attempt, CaseView, Debt, Method, Trigger
+from recoup.domain.view import Attempt, CaseView, Debt, Method, Result, Trigger
 from recoup.psp.payment_rows import Payment
 
 _encoder = msgspec.msgpack.Encoder()
@@ -29,6 +29,8 @@ class Grouping:
             "CREATE TABLE payments (debt TEXT, at TEXT, line INTEGER, body BLOB);"
         )
         self._waiting: list[tuple[str, str, int, bytes]] = []
+        self.again = 0
+        """How many lines said what another line of the same debt had said, once `debts` has been read."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,7 +60,10 @@ class Grouping:
                 group = {}
             debt = key
             payment = _decoder.decode(body)
-            group.setdefault(payment.id, (line, payment))
+            known = group.get(payment.id)
+            self.again += known is not None
+            if known is None or (payment.result is Result.PAID and known[1].result is not Result.PAID):
+                group[payment.id] = (line, payment)
         if group:
             yield list(group.values())
 

@@ -13,7 +13,12 @@ from recoup.domain.view import Customer, Method, Result
 Row = Mapping[str, str]
 
 _THOUSANDS = re.compile(r"^\d{1,3}(,\d{3})+(\.\d+)?$")
-_DECIMAL_COMMA = re.compile(r"^\d+,\d{1,2}$")
+_DECIMAL_COMMA = re.compile(r"^(\d+|\d{1,3}(\.\d{3})+),\d{1,2}$")
+_SPACING = str.maketrans(
+    "", "", " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}'\N{RIGHT SINGLE QUOTATION MARK}"
+)
+"""What only sets thousands apart."""
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}")
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +64,13 @@ def needed(row: Row, *names: str) -> str:
 
 
 def amount(written: str, currency: str) -> int:
-    """A sum in the currency's main unit as minor units: `49.00`, `1,234.56`, `49,00`. Raises `ValueError`."""
-    text = written.replace("\N{NO-BREAK SPACE}", "").replace(" ", "")
+    """A sum in the currency's main unit as minor units: `49.00`, `1,234.56`, `1.234,56`, `49,00`. Raises `ValueError`."""
+    text = written.translate(_SPACING)
     if "," in text:
         if _THOUSANDS.match(text) and ("." in text or exponent(currency) != 3):
             text = text.replace(",", "")
         elif _DECIMAL_COMMA.match(text):
-            text = text.replace(",", ".")
+            text = text.replace(".", "").replace(",", ".")
         else:
             raise ValueError(f"{written!r} can be read as two different sums; write it with a decimal point")
     try:
@@ -87,8 +92,11 @@ def currency(written: str) -> str:
 
 def instant(written: str) -> datetime:
     """An instant; one without a zone is taken as UTC, as the column's name says. Raises `ValueError`."""
+    wrong = f"{written!r} is not a time such as 2026-03-01 09:30:00; write year, month and day in this order"
+    if not _DATE.match(written):
+        raise ValueError(wrong)
     try:
-        at = datetime.fromisoformat(written)
+        at = datetime.fromisoformat(written.removesuffix(" UTC"))
     except ValueError as e:
-        raise ValueError(f"{written!r} is not a time such as 2026-03-01 09:30:00") from e
+        raise ValueError(wrong) from e
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -54,6 +54,16 @@ def payment(row: Row) -> Payment:
     )
 
 
+def debt(row: Row) -> str | None:
+    """What the line is a try to collect, where it says so."""
+    return cell(row, "debt_id")
+
+
+def failed(row: Row) -> bool:
+    """Whether the line tells no money for sure, however little else of it can be read."""
+    return cell(row, "result") == Result.DECLINED
+
+
 def _customer(row: Row) -> Customer:
     return Customer(
         id=needed(row, "customer_id"),

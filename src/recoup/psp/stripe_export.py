@@ -21,8 +21,12 @@ _RESULTS = {
     "failed": Result.DECLINED,
     "blocked": Result.DECLINED,
     "pending": Result.PENDING,
+    "processing": Result.PENDING,
 }
-_NO_TRY = frozenset({"canceled", "cancelled", "incomplete", "uncaptured", "requires action", "expired"})
+_NO_TRY = frozenset(
+    {"canceled", "cancelled", "incomplete", "uncaptured", "expired", "requires action", "requires capture",
+     "requires confirmation", "requires payment method"}
+)  # fmt: skip
 """Nothing was tried, or nothing was decided: neither a failure nor money."""
 _KINDS: dict[str, Literal["sepa_debit", "bacs_debit", "ach_debit", "becs_debit", "pad_debit"]] = {
     "us_bank_account": "ach_debit",
@@ -47,7 +51,7 @@ def payment(row: Row) -> Payment | None:
 
     Tries belong to one debt by `Invoice ID`, else by payment intent, else each is its own.
     """
-    status = needed(row, "Status").lower()
+    status = _status(row)
     if status in _NO_TRY:
         return None
     result = _RESULTS.get(status)
@@ -58,7 +62,7 @@ def payment(row: Row) -> Payment | None:
     declined = result is Result.DECLINED
     return Payment(
         id=id,
-        debt_id=cell(row, "Invoice ID", *INTENT) or id,
+        debt_id=debt(row) or id,
         at=instant(needed(row, *CREATED)),
         amount_minor=amount(needed(row, "Amount"), code),
         currency=code,
@@ -69,6 +73,21 @@ def payment(row: Row) -> Payment | None:
         code=_decline_code(row) if declined else None,
         description=cell(row, "Description"),
     )
+
+
+def debt(row: Row) -> str | None:
+    """What the line is a try to collect, where it says so."""
+    return cell(row, "Invoice ID", *INTENT)
+
+
+def failed(row: Row) -> bool:
+    """Whether the line tells no money for sure, however little else of it can be read."""
+    status = _status(row) if cell(row, "Status") else ""
+    return status in _NO_TRY or _RESULTS.get(status) is Result.DECLINED
+
+
+def _status(row: Row) -> str:
+    return needed(row, "Status").lower().replace("_", " ")
 
 
 def _decline_code(row: Row) -> str | None:
