@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from recoup.domain.view import Method
-from recoup.insight.coming import NO_FAILURE
-from recoup.store import customers, renewals
-from recoup.store.engines import writing
+from recoup.insight.coming import NO_FAILURE, coming
+from recoup.store import customers, merchants, models, renewals
+from recoup.store.engines import reading, writing
 from recoup.store.renewals import Renewal
 from tests.cli.commands import Desk
 from tests.lab.test_predict import company
-from tests.support.house import add_merchant, standing
+from tests.support.house import SECRET, add_merchant, standing
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -73,8 +73,10 @@ def test_a_file_that_is_no_renewal_model_is_refused(small_desk: Desk) -> None:
     assert "recoup predict --learn" in ended.stderr
 
 
-def test_what_the_billing_stored_is_predicted_by_name(small_desk: Desk, sqlite_url: str) -> None:
-    with standing(sqlite_url) as house:
+def store_renewals(desk: Desk, url: str) -> None:
+    """Three renewals of three customers of acme, 2, 22 and 42 days ahead."""
+    desk.env["RECOUP_SECRET_KEY"] = SECRET
+    with standing(url) as house:
         merchant = add_merchant(house, test_clock=NOW)
         with writing(house.db) as tx:
             for n in range(3):
@@ -82,6 +84,64 @@ def test_what_the_billing_stored_is_predicted_by_name(small_desk: Desk, sqlite_u
                 told = Renewal(subscription_id="s", due_at=NOW + timedelta(days=2 + 20 * n), amount_minor=4900, currency="EUR",
                                method=Method(id="pm"))  # fmt: skip
                 renewals.learn(tx, merchant.id, f"cus_{n}", [told])
+
+
+def speakers(desk: Desk, url: str) -> set[str]:
+    """Which models predict acme's renewals: to the command, and to everything else that asks for them."""
+    line = desk.done("predict", "--merchant", "acme").splitlines()[0]
+    with standing(url) as house, reading(house.db) as tx:
+        found = coming(house, merchants.get(tx, "acme"))
+        return {json.loads(line)["prediction"]["by"], *(c.prediction.by for c in found)}
+
+
+def test_a_learned_model_predicts_what_is_stored_until_it_is_put_away(
+    small_desk: Desk, sqlite_url: str
+) -> None:
+    store_renewals(small_desk, sqlite_url)
+    past = past_renewals(small_desk.home / "past.jsonl")
+    assert "predicted by renewals_" in small_desk.done("predict", "--learn", str(past), "--activate")
+    name = small_desk.json("merchant", "show", "acme")["renewal_model"]
+    assert name.startswith("renewals_")
+    assert speakers(small_desk, sqlite_url) == {name}
+    checks = [json.loads(line) for line in small_desk.run("doctor", "--json").stdout.splitlines()]
+    (check,) = [c for c in checks if "own model" in c["what"]]
+    assert (check["state"], name in check["what"]) == ("ok", True)
+    assert f"{name} is put away" in small_desk.done("predict", "--deactivate")
+    assert small_desk.json("merchant", "show", "acme")["renewal_model"] == "shipped"
+    assert speakers(small_desk, sqlite_url) == {"prior_renewals_1"}
+
+
+def test_a_model_that_foretells_no_better_is_activated_only_by_force(
+    small_desk: Desk, sqlite_url: str
+) -> None:
+    store_renewals(small_desk, sqlite_url)
+    past = past_renewals(small_desk.home / "past.jsonl", customers=3)
+    ended = small_desk.run("predict", "--learn", str(past), "--activate", "--out", "m.json")
+    assert ended.returncode == 1
+    assert "was not activated" in ended.stderr
+    assert small_desk.json("merchant", "show", "acme")["renewal_model"] == "shipped"
+    unjudged = small_desk.run("predict", "--model", "m.json", "--activate")
+    assert (unjudged.returncode, "nobody has judged" in unjudged.stderr) == (2, True)
+    small_desk.done("predict", "--model", "m.json", "--activate", "--force")
+    assert small_desk.json("merchant", "show", "acme")["renewal_model"].startswith("renewals_")
+
+
+def test_a_model_that_cannot_be_read_any_more_is_told_and_the_shipped_one_speaks(
+    small_desk: Desk, sqlite_url: str
+) -> None:
+    store_renewals(small_desk, sqlite_url)
+    with standing(sqlite_url) as house, writing(house.db) as tx:
+        acme = merchants.get(tx, "acme")
+        models.keep(tx, acme.id, version="v", name="of_the_future", body='{"format": 9}', now=NOW)
+        models.choose_for_renewals(tx, acme.id, "v")
+    assert speakers(small_desk, sqlite_url) == {"prior_renewals_1"}
+    checks = [json.loads(line) for line in small_desk.run("doctor", "--json").stdout.splitlines()]
+    (check,) = [c for c in checks if "own model" in c["what"]]
+    assert (check["state"], "recoup predict --learn" in check["fix"]) == ("fault", True)
+
+
+def test_what_the_billing_stored_is_predicted_by_name(small_desk: Desk, sqlite_url: str) -> None:
+    store_renewals(small_desk, sqlite_url)
     ended = small_desk.run("predict", "--merchant", "acme")
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert (ended.returncode, [x["customer_id"] for x in lines]) == (0, ["cus_0", "cus_1"])

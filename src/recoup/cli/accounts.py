@@ -128,6 +128,7 @@ def shown(house: House, name: str) -> Shown:
         merchant = merchants.get(tx, name)
         made = keys.listed(tx, merchant.id)
         model = models.name(tx, merchant.id, merchant.model) if merchant.model else None
+        predicts = models.name(tx, merchant.id, merchant.renewal_model) if merchant.renewal_model else None
     row = _row(merchant, _open_cases(house).get(merchant.id, 0))
     account = house.vault.open(merchant.account)
     return {
@@ -135,6 +136,7 @@ def shown(house: House, name: str) -> Shown:
         "hook_url": _hook_url(house, merchant.psp, merchant.id),
         "account": {k: "set" if k in ("token", "key", "hook_secret") else v for k, v in account.items()},
         "model": model or "shipped",
+        "renewal_model": predicts or "shipped",
         "brand": msgspec.to_builtins(merchant.brand),
         "doors": doors.shown(house, merchant),
         "api_keys": [

@@ -171,15 +171,21 @@ def _people(house: House) -> Iterator[Check]:
 
 
 def _model(house: House, merchant: Merchant) -> Iterator[Check]:
-    """Whether the merchant's own model can speak, where it has one."""
-    if merchant.model is None:
-        return
-    with reading(house.db) as tx:
-        chart = house.chart(tx, merchant)
-        name = models.name(tx, merchant.id, merchant.model) or merchant.model
-    fix = "" if chart else "the shipped model decides instead; learn anew with `recoup learn --activate`"
-    what = f"merchant {merchant.name}: learned decisions go by its own model {name}"
-    yield Check(state="ok" if chart else "fault", what=what, fix=fix)
+    """Whether the merchant's own models can speak, where it has any."""
+    if merchant.model is not None:
+        with reading(house.db) as tx:
+            chart = house.chart(tx, merchant)
+            name = models.name(tx, merchant.id, merchant.model) or merchant.model
+        fix = "" if chart else "the shipped model decides instead; learn anew with `recoup learn --activate`"
+        what = f"merchant {merchant.name}: learned decisions go by its own model {name}"
+        yield Check(state="ok" if chart else "fault", what=what, fix=fix)
+    if merchant.renewal_model is not None:
+        with reading(house.db) as tx:
+            own = house.renewal_model(tx, merchant)
+            name = models.name(tx, merchant.id, merchant.renewal_model) or merchant.renewal_model
+        fix = "" if own else "the shipped model predicts instead; learn anew with `recoup predict --learn`"
+        what = f"merchant {merchant.name}: coming renewals are predicted by its own model {name}"
+        yield Check(state="ok" if own else "fault", what=what, fix=fix)
 
 
 def _account(house: House, merchant: Merchant) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from recoup.channels.esp.back import ReportDoor
 from recoup.channels.port import MailDoor, SmsDoor
 from recoup.decide.chart import Chart
 from recoup.decide.model import read_model
+from recoup.decide.renewal import RenewalModel, read_renewal_model
 from recoup.domain.policy import Policy
 from recoup.engine.clock import Clock
 from recoup.engine.links import Links
@@ -134,6 +135,21 @@ class House:
                 )
             known = self._charts[merchant.id] = (merchant.model, chart)
         return known[1]
+
+    def renewal_model(self, connection: Connection, merchant: Merchant) -> RenewalModel | None:
+        """The merchant's own model of coming renewals; None where the shipped one speaks, as where it cannot be read any more."""
+        if merchant.renewal_model is None:
+            return None
+        body = models.body(connection, merchant.id, merchant.renewal_model)
+        try:
+            return read_renewal_model((body or "").encode())
+        except ValueError as e:
+            log.error(
+                "own model of renewals cannot be read; the shipped one speaks",
+                merchant=merchant.id,
+                why=str(e),
+            )
+            return None
 
     def known_policy(self, merchant_id: str, ref: str) -> Policy | None:
         """The policy `name@version` where it was read before."""

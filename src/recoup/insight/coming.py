@@ -124,9 +124,11 @@ def coming(
     model: RenewalModel | None = None,
     most: int = MOST,
 ) -> Iterator[Coming]:
-    """Every stored renewal that is due within `span`, soonest first, with what is expected of it."""
+    """Every stored renewal that is due within `span`, soonest first, with what is expected of it by `model`, else by the
+    merchant's own model, else by the shipped one."""
     now = merchant.now(house.clock.now())
     with reading(house.db) as tx:
+        model = model or house.renewal_model(tx, merchant)
         first = _first_told(tx, merchant.id)
         found = renewals.ahead(tx, merchant.id, now, now + span, most=most)
         for begin in range(0, len(found), _AT_ONCE):

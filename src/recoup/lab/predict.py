@@ -72,6 +72,15 @@ class LearnedRenewals(msgspec.Struct, frozen=True, kw_only=True):
     before: Judged | None
     not_learned: tuple[str, ...]
 
+    @property
+    def better(self) -> bool:
+        """Whether the fit did better than the start on customers held back from it."""
+        return (
+            self.judged is not None
+            and self.before is not None
+            and self.judged.log_loss < self.before.log_loss
+        )
+
 
 def learn_renewals(
     views: Iterable[RenewalView], start: RenewalModel, say: Callable[[str], None] = lambda _: None

@@ -45,6 +45,8 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     model: str | None
     """The version of its own model, for learned decisions; None: the shipped one."""
+    renewal_model: str | None
+    """The version of its own model of coming renewals; None: the shipped one."""
     created_at: datetime
     removed_at: datetime | None
     clock_now: datetime | None

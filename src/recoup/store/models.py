@@ -1,4 +1,4 @@
-"""The models a merchant has been given, each kept as it was, and which one decides."""
+"""The models a merchant has been given, each kept as it was, which one decides, and which one predicts renewals."""
 
 from datetime import datetime
 
@@ -26,6 +26,11 @@ def keep(
 def choose(connection: Connection, merchant_id: str, version: str | None) -> None:
     """Lets the model of that version decide from now on; None: the shipped one."""
     merchants.change(connection, merchant_id, model=version)
+
+
+def choose_for_renewals(connection: Connection, merchant_id: str, version: str | None) -> None:
+    """Lets the model of that version predict coming renewals from now on; None: the shipped one."""
+    merchants.change(connection, merchant_id, renewal_model=version)
 
 
 def body(connection: Connection, merchant_id: str, version: str) -> str | None:

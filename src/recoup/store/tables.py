@@ -25,6 +25,8 @@ merchants = sa.Table(
     sa.Column("policy", sa.Text, nullable=False),
     # The version in `models` that speaks in learned decisions; null: the shipped model.
     sa.Column("model", sa.Text),
+    # The version in `models` that predicts coming renewals; null: the shipped model.
+    sa.Column("renewal_model", sa.Text),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("removed_at", Moment),
     # Test clock: both null on a merchant that lives in real time.

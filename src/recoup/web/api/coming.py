@@ -36,7 +36,7 @@ class ComingTold(msgspec.Struct, frozen=True, kw_only=True):
 def get_renewals(call: Call, query: ComingQuery) -> ComingTold:
     """Predicts the coming renewals that were told with customers: the chance that the first charge fails, and why.
 
-    The shipped weights speak. `known` says on how many earlier renewals it rests, `missing` what nobody told.
+    The merchant's own model speaks where one is active, else the shipped one: `prediction.by` names it. `known` says on how many earlier renewals it rests, `missing` what nobody told.
     """
     found = list(stored.coming(call.house, call.merchant, span=timedelta(days=query.days)))
     first = sorted(found, key=lambda c: (-c.prediction.at_risk_minor, c.due_at, c.subscription_id))[
