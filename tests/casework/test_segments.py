@@ -10,7 +10,8 @@ from recoup.insight.holding import holding
 from recoup.insight.segments import Kind, Week, standouts
 from recoup.store import alerts as stored
 from recoup.store.engines import reading, writing
-from tests.insight.crafted import NOW, Story, keep, standing_at_now, story
+from tests.casework.looking import weeks
+from tests.insight.crafted import NOW, keep, standing_at_now
 from tests.support import house as houses
 
 LOOKS = 400
@@ -82,34 +83,16 @@ def test_few_are_never_called_unusual() -> None:
     assert standouts(new, "failure_spike") == [], "what was not there before has nothing usual"
 
 
-def _weeks(outage: bool) -> list[Story]:
-    """Eight usual weeks of 25 failures a day in two countries, and a ninth."""
-    told = []
-    for week in range(9):
-        for country, usual in (("DE", 30), ("FR", 25)):
-            many = usual * 3 if outage and week == 0 and country == "FR" else usual
-            told += [
-                story(
-                    f"{week}{country}{k}",
-                    "O" if week < 1 else "R",
-                    age=7 * week + 0.4,
-                    customer__country=country,
-                )
-                for k in range(many)
-            ]
-    return told
-
-
 def test_an_outage_in_one_country_is_named_told_once_and_can_be_silenced(sqlite_url: str) -> None:
     with houses.standing(sqlite_url) as house:
         merchant = standing_at_now(house)
-        keep(house, merchant, _weeks(outage=False))
+        keep(house, merchant, weeks(outage=False))
         assert holding(house, merchant) == []
     # a house of its own, so that nothing was kept of the figures before
     with houses.standing(sqlite_url + ".2") as house:
         merchant = standing_at_now(house)
-        keep(house, merchant, _weeks(outage=True))
-        (alert,) = [a for a in holding(house, merchant) if a.kind.startswith("failure_spike:country")]
+        keep(house, merchant, weeks(outage=True))
+        (alert,) = [a for a in holding(house, merchant) or () if a.kind.startswith("failure_spike:country")]
         assert alert.kind == "failure_spike:country:FR"
         assert "75 payments failed in 24 hours by country FR, where 25 are usual" in alert.says
         staff_mail.look_after(house, merchant)

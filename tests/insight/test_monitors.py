@@ -208,7 +208,7 @@ def test_the_volume_comes_from_the_renewals_that_are_stored(
                 ("card", "Visa", 15),
             ]
         found = {
-            m.rule: m for m in of_merchant(house, merchant, frame(house, merchant, at_most=timedelta(0)))
+            m.rule: m for m in of_merchant(house.db, merchant, frame(house, merchant, at_most=timedelta(0)))
         }
         assert found["NACHA-RATE-UNAUTH"].denominator == 30
         assert found["VISA-VAMP"].denominator == 15

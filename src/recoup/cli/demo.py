@@ -138,7 +138,8 @@ def _watch(house: "House", merchant: "Merchant", people: "People", end: datetime
         while now < end and not over.is_set():
             now = min(now + timedelta(days=1), end)
             people.play_until(now)
-            beside.round()
+            beside.tests_round()
+            beside.staff_round()
             if now >= seen_from:
                 over.wait(DAY_LASTS_S)
         if not over.is_set():

@@ -21,6 +21,9 @@ WEEKS = 8
 HORIZON = timedelta(days=14)
 SILENCE_FACTOR = 3
 LOOKED = "alerts_looked_at"
+TAKEN_ON = "staff_looked_after_at"
+OF_FIGURES = ":"
+"""In the kind of every alert that is found in the figures: of what it is."""
 DAY = timedelta(days=1)
 
 
@@ -65,14 +68,13 @@ def raised(connection: Connection, merchant_id: str, now: datetime) -> list[Aler
 
 
 def refresh(
-    connection: Connection, merchant_id: str, now: datetime, more: Sequence[Alert] = ()
+    connection: Connection, merchant_id: str, now: datetime, more: Sequence[Alert] | None = ()
 ) -> list[Alert]:
     """Writes down what holds now, `more` of it (`holding.holding`) included, and clears the rest; those nobody was told of
-    yet, unless silenced."""
-    found = {a.kind: a for a in (*raised(connection, merchant_id, now), *more)}
-    alerts.refresh(
-        connection, merchant_id, {k: msgspec.json.encode(a).decode() for k, a in found.items()}, now
-    )
+    yet, unless silenced. Where nobody could look at the figures (None), what they held before goes on standing."""
+    found = {a.kind: a for a in (*raised(connection, merchant_id, now), *(more or ()))}
+    bodies = {k: msgspec.json.encode(a).decode() for k, a in found.items()}
+    alerts.refresh(connection, merchant_id, bodies, now, unseen=OF_FIGURES if more is None else None)
     desk_settings.put(connection, merchant_id, LOOKED, to_micros(now), by="engine", now=now)
     kept = alerts.standing(connection, merchant_id)
     return [a for kind, a in found.items() if kept[kind].told_at is None and not quiet(kept[kind], now)]
@@ -82,6 +84,15 @@ def looked_at(connection: Connection, merchant_id: str) -> datetime | None:
     """When `refresh` last wrote down what holds, by the merchant's clock."""
     told = desk_settings.get(connection, merchant_id, LOOKED)
     return from_micros(told) if isinstance(told, int) else None
+
+
+def turn(connection: Connection, merchant_id: str, now: datetime, every: timedelta) -> bool:
+    """Whether nobody has taken it upon himself within `every` to look after staff; then it is ours. For one worker of many."""
+    last = desk_settings.get(connection, merchant_id, TAKEN_ON)
+    if isinstance(last, int) and timedelta(0) <= now - from_micros(last) < every:
+        return False
+    desk_settings.put(connection, merchant_id, TAKEN_ON, to_micros(now), by="engine", now=now)
+    return True
 
 
 def quiet(standing: alerts.Standing, now: datetime) -> bool:

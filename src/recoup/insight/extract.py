@@ -1,5 +1,6 @@
 """The extract: what the figures need, lifted out of the database into Parquet files, case by case as cases move."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -12,7 +13,6 @@ from hashlib import sha256
 from itertools import count, islice
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -40,8 +40,6 @@ BLOCK = 1 << 20
 """Bytes written at a time."""
 T = TypeVar("T")
 V = TypeVar("V")
-_locks: dict[str, Lock] = {}
-_guard = Lock()
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,14 +104,16 @@ def refresh(
     *,
     at_most: timedelta = timedelta(0),
     zone: str = "UTC",
+    hands: int = HANDS,
 ) -> Stamp:
     """Brings the extract up to date, reading only cases whose version moved. `real` is the present.
 
     An extract younger than `at_most` by the real clock, and not behind the merchant's own, is taken as it is. One
-    refresh at a time for a merchant in this process; readers go on with the files they have.
+    refresh at a time for a merchant on this machine; readers go on with the files they have. `hands`: parts worked on at
+    a time, at most.
     """
     root = home(engine)
-    with _lock(f"{root}/{merchant.id}"):
+    with _alone(root / merchant.id):
         old = current(root, merchant.id)
         now = merchant.now(real)
         if (
@@ -123,15 +123,16 @@ def refresh(
             and now - old.as_of <= at_most
         ):
             return old
-        (root / merchant.id).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in (root / merchant.id).glob("new-*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=root / merchant.id) as scratch:
-            return _made(engine, merchant, root, Path(scratch), old, now, real, zone)
+            return _made(engine, merchant, root, Path(scratch), old, now, real, zone, hands)
 
 
 def _made(engine: Engine, merchant: Merchant, root: Path, scratch: Path, old: Stamp | None, now: datetime, real: datetime,
-          zone: str) -> Stamp:  # fmt: skip
+          zone: str, hands: int) -> Stamp:  # fmt: skip
     generation = 1 + (old.generation if old else 0)
-    with _Work(merchant.id, scratch, zone, generation) as work, _snapshot(engine) as db:
+    with _Work(merchant.id, scratch, zone, generation, hands) as work, _snapshot(engine) as db:
         if old is None or old.zone != zone:
             read, unreadable, parts = _everything(work, db)
         else:
@@ -162,9 +163,13 @@ def _put(root: Path, scratch: Path, stamp: Stamp) -> Stamp:
     return stamp
 
 
-def _lock(key: str) -> Lock:
-    with _guard:
-        return _locks.setdefault(key, Lock())
+@contextmanager
+def _alone(here: Path) -> Iterator[None]:
+    """Only one at a time works in a merchant's folder, be it of this process or another."""
+    here.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (here / "lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back with the file, even by a process that is killed
+        yield
 
 
 @contextmanager
@@ -179,11 +184,11 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 class _Work:
     """What a refresh works with: some DuckDBs of one thread each, for parts stand alone and cores share nothing but files."""
 
-    def __init__(self, merchant_id: str, scratch: Path, zone: str, generation: int) -> None:
+    def __init__(self, merchant_id: str, scratch: Path, zone: str, generation: int, hands: int) -> None:
         import duckdb
 
         self.merchant_id, self.scratch, self.zone, self.generation = merchant_id, scratch, zone, generation
-        self.many = min(HANDS, os.cpu_count() or 1)
+        self.many = min(hands, os.cpu_count() or 1)
         self._hands = [
             duckdb.connect(config={"memory_limit": HAND_MEMORY, "threads": 1, "temp_directory": str(scratch / f"spill-{n}")})
             for n in range(self.many)

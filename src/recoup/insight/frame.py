@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from recoup.domain.instants import to_micros
-from recoup.insight.extract import MEMORY, Stamp, files, folder
+from recoup.insight.extract import HAND_MEMORY, MEMORY, Stamp, files, folder
 from recoup.insight.shaping import ASKED, TABLES
 
 if TYPE_CHECKING:
@@ -77,12 +77,15 @@ KEPT_ANSWERS, KEPT_ROWS = 1_000, 2_000
 class Frame:
     """One extract, opened. Asking never blocks a refresh: the files it reads are never changed."""
 
-    def __init__(self, root: Path, stamp: Stamp) -> None:
+    def __init__(self, root: Path, stamp: Stamp, *, modest: bool = False) -> None:
+        """`modest`: answered by one thread, in as little memory as one hand of a refresh."""
         import duckdb
+
+        means = {"memory_limit": HAND_MEMORY, "threads": "1"} if modest else {"memory_limit": MEMORY}
 
         self.stamp = stamp
         self.folder = folder(root, stamp)
-        self._duck: DuckDBPyConnection = duckdb.connect(config={"memory_limit": MEMORY})
+        self._duck: DuckDBPyConnection = duckdb.connect(config=dict(means))
         as_of = to_micros(stamp.as_of)
         for table in TABLES:
             source = files(self.folder, table)

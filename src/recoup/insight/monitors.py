@@ -21,7 +21,8 @@ from recoup.store import renewals
 from recoup.store.engines import reading
 
 if TYPE_CHECKING:
-    from recoup.engine.house import House
+    from sqlalchemy.engine import Engine
+
     from recoup.store.merchants import Merchant
 
 Status = Literal["pass", "near", "over", "unseen", "none"]
@@ -63,9 +64,9 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     in_force: str
 
 
-def of_merchant(house: "House", merchant: "Merchant", frame: Frame) -> list[Monitor]:
+def of_merchant(engine: "Engine", merchant: "Merchant", frame: Frame) -> list[Monitor]:
     """Every rule of the table that watches a whole merchant, as of the frame."""
-    with reading(house.db) as tx:
+    with reading(engine) as tx:
         coming = renewals.flow(tx, merchant.id, frame.as_of, frame.as_of + FLOW)
     flow: dict[str, int] = {}
     for kind, network, n in coming:

@@ -124,7 +124,7 @@ def report(
         merchant=merchant.name, label=found.label, as_of=found.as_of, zone=found.stamp.zone, cases=found.stamp.cases, figures=figures,
         windows=[the(found, "recovery_rate_count", window=w) for w in WINDOWS], cohorts=history,
         curve=points(found), speed=speed(found), rungs=rungs(found), timing=timing(found), currencies=parts,
-        fees=fees.of_merchant(house, merchant, found), monitors=monitors.of_merchant(house, merchant, found),
+        fees=fees.of_merchant(house, merchant, found), monitors=monitors.of_merchant(house.db, merchant, found),
         ahead=coming.ahead(list(coming.coming(house, merchant)), found.as_of),
         benchmarks=[beside(f, segment, today=found.as_of.date(), history=history) for f in everything],
         checks=checked, quality=checked.quality, faults=list(checked.faults), links=company_links(company, parts),

@@ -1,6 +1,6 @@
 """Mails to the people who work here: alerts when they begin, and the week in one letter; each sent once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from html import escape
 
@@ -22,6 +22,7 @@ from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.users import User
 
+Look = Callable[[House, Merchant], list[Alert] | None]
 WEEK = timedelta(days=7)
 MONDAY_AT = timedelta(hours=7)
 LATE_BY = timedelta(days=1)
@@ -37,12 +38,13 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[tuple[str, str], ...]
 
 
-def look_after(house: House, merchant: Merchant) -> int:
-    """Refreshes the merchant's alerts, tells those concerned of new ones, and sends the week's digest; how many mails."""
+def look_after(house: House, merchant: Merchant, look: Look = holding) -> int:
+    """Refreshes the merchant's alerts (`look` finds those in the figures), tells those concerned of new ones, and sends the
+    week's digest; how many mails."""
     now = merchant.now(house.clock.now())
-    apart = holding(house, merchant)
+    in_figures = look(house, merchant)
     with writing(house.db) as tx:
-        fresh = alerts.refresh(tx, merchant.id, now, apart)
+        fresh = alerts.refresh(tx, merchant.id, now, in_figures)
         staff = [
             u for u in users.everyone(tx) if u.email and u.disabled_at is None and u.may_see(merchant.id)
         ]

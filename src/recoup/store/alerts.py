@@ -38,8 +38,16 @@ def standing(connection: Connection, merchant_id: str) -> dict[str, Standing]:
     return {r.kind: Standing(**r._mapping) for r in connection.execute(query)}
 
 
-def refresh(connection: Connection, merchant_id: str, raised: Mapping[str, str], now: datetime) -> None:
-    """Writes down what is raised now (kind to body) and clears the rest. A cleared one that comes back begins anew."""
+def refresh(
+    connection: Connection,
+    merchant_id: str,
+    raised: Mapping[str, str],
+    now: datetime,
+    *,
+    unseen: str | None = None,
+) -> None:
+    """Writes down what is raised now (kind to body) and clears the rest, but for kinds with `unseen` in them, which nobody
+    looked for. A cleared one that comes back begins anew."""
     known = standing(connection, merchant_id)
     a = alerts.c
     for kind, body in raised.items():
@@ -55,7 +63,8 @@ def refresh(connection: Connection, merchant_id: str, raised: Mapping[str, str],
         connection.execute(
             alerts.update().where(a.merchant_id == merchant_id, a.kind == kind).values(**values)
         )
-    over = [k for k, s in known.items() if s.cleared_at is None and k not in raised]
+    gone = [k for k, s in known.items() if s.cleared_at is None and k not in raised]
+    over = [k for k in gone if unseen is None or unseen not in k]
     if over:
         connection.execute(
             alerts.update().where(a.merchant_id == merchant_id, a.kind.in_(over)).values(cleared_at=now)

@@ -18,6 +18,7 @@ from recoup.engine.receive import read_inbox
 from recoup.engine.record import give_back, record
 from recoup.engine.speak import speak
 from recoup.engine.timeline import play
+from recoup.insight.apart import Apart
 from recoup.store import endpoints, merchants
 from recoup.store.cases import Overtaken
 from recoup.store.engines import glancing
@@ -52,7 +53,7 @@ NOT_TO_BE_WRITTEN = (
 
 
 class Worker:
-    """One worker: provider calls on many threads; claiming, answers, inbox, outbox and test clocks on one each."""
+    """One worker: provider calls on many threads; claiming, answers, inbox, outbox, test clocks, guardrails and staff on one each."""
 
     def __init__(self, house: House, *, concurrency: int = 64) -> None:
         self._house = house
@@ -62,7 +63,8 @@ class Worker:
         self._doubtful = threading.Event()
         """Set when a commit may have been made without our being told."""
         self._pulse = Pulse(house)
-        self._beside = Watch(house)
+        self._figures = Apart()
+        self._beside = Watch(house, self._figures.holding)
         self._callers = Callers(house, concurrency, may_send=self._pulse.alive, finished=self._finished)
         self._reading = Turns("inbox", lambda merchant: read_inbox(house, merchant))
         self._speaking = Turns("outbox", lambda merchant: speak(house, merchant))
@@ -76,6 +78,7 @@ class Worker:
             ("endpoints", self._endpoints),
             ("clocks", self._clocks),
             ("watch", self._watch),
+            ("staff", self._staff),
         )
         self._threads = [
             threading.Thread(target=self._duty, args=(name, turn), name=name, daemon=True)
@@ -92,6 +95,7 @@ class Worker:
     def stop(self) -> None:
         """Claims nothing more, waits for the answers on the way, writes them down, and ends."""
         self._stopping.set()
+        self._figures.stop()
         for thread in self._threads:
             thread.join(FINISH_S)
         self._reading.stop(FINISH_S)
@@ -249,7 +253,16 @@ class Worker:
     def _watch(self) -> bool:
         """Looks after what is beside the cases; not at once, because a worker that starts has cases that wait."""
         if not self._stopping.wait(EVERY_S) and self._pulse.alive():
-            self._beside.round()
+            self._beside.tests_round()
+        return True
+
+    def _staff(self) -> bool:
+        """Tells staff what is new; apart from the watch, because figures may take minutes."""
+        if not self._stopping.wait(EVERY_S) and self._pulse.alive():
+            try:
+                self._beside.staff_round(keep_on=lambda: not self._stopping.is_set())
+            finally:
+                self._figures.let_go()
         return True
 
     def _due(self) -> list[merchants.Due]:

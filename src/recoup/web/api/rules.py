@@ -70,7 +70,7 @@ def get_monitors(call: Call) -> MonitorsTold:
     the charges of a month are taken from the coming renewals.
     """
     found = frame(call.house, call.merchant)
-    items = monitors.of_merchant(call.house, call.merchant, found)
+    items = monitors.of_merchant(call.house.db, call.merchant, found)
     return MonitorsTold(as_of=found.as_of, label=found.label, items=items)
 
 

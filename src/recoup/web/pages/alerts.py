@@ -60,7 +60,7 @@ def standing_now(house: Home, visit: Visit, merchant: Merchant) -> tuple[list[Ra
 
 def _looked_lately(house: House, visit: Visit, merchant: Merchant) -> bool:
     known = extract.current(extract.home(house.db), merchant.id)
-    if known is None or known.cases < fresh.LARGE:
+    if known is not None and known.cases < fresh.LARGE:
         return False
     with reading(house.db) as tx:
         at = alerts.looked_at(tx, merchant.id)

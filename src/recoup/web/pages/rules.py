@@ -72,7 +72,7 @@ def rules_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
         return no_merchant(visit)
     frame, ledger = _ledger(house, visit.merchant)
     months = _months(ledger)
-    watched = monitors.of_merchant(house, visit.merchant, frame)
+    watched = monitors.of_merchant(house.db, visit.merchant, frame)
     return desk(
         visit, "rules.html", tab="/insight", months=months[:MONTHS], more=len(months) - MONTHS, headline=_headline(months, watched, frame),
         doubts=ledger.doubts, formula=FORMULA, label=frame.label, watched=watched, states=STATES, share_words=share_words, as_of=frame.as_of,
@@ -113,7 +113,7 @@ def monitors_csv(request: Ask, house: Home, visit: Visitor) -> Response[bytes] |
     rows = [
         (m.rule, m.what, m.window, text(m.since), text(m.until), m.status, m.numerator, m.numerator_says, m.denominator,
          m.denominator_says, m.value, m.threshold, m.above, m.in_force, m.because, m.confidence, m.source_url)
-        for m in monitors.of_merchant(house, visit.merchant, frame)
+        for m in monitors.of_merchant(house.db, visit.merchant, frame)
     ]  # fmt: skip
     return csv(f"{visit.merchant.name}-monitors", MONITOR_HEAD, rows)
 
