@@ -1,7 +1,7 @@
 """A biller with its bank in memory: keeps the truth by key and instant, and loses answers, hangs or refuses when told."""
 
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -56,6 +56,7 @@ class Bank:
         self.key_memory_s = 86_400.0
         self.debts: dict[str, Owed] = {}
         self.charges: dict[str, Charge] = {}
+        self._of_debt: defaultdict[str, list[Charge]] = defaultdict(list)
         self.sends: Counter[str] = Counter()
         """How often each key arrived, whatever became of it."""
         self.asked: Counter[str] = Counter()
@@ -124,12 +125,13 @@ class Bank:
         part = self.parts and charge.amount_minor < due
         if not (part or charge.amount_minor == due) or charge.currency != debt.currency:
             self.wrong.append(f"{charge.amount_minor} {charge.currency} charged of debt {debt.id}")
-        if any(c.debt_id == debt.id and c.result == "pending" for c in self.charges.values()):
+        if any(c.result == "pending" for c in self._of_debt[debt.id]):
             self.wrong.append(f"debt {debt.id} charged again while a charge is pending")
         charge.result = debt.answers[min(debt.made, len(debt.answers) - 1)]
         charge.ref = f"ch_{len(self.charges) + 1}"
         debt.made += 1
         self.charges[charge.key] = charge
+        self._of_debt[debt.id].append(charge)
         if charge.result == "paid":
             debt.status = "open" if part else "paid"
             debt.in_parts += charge.amount_minor if part else 0
