@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 
 PICTURES = os.environ.get("RECOUP_PICTURES")
 """A directory to keep pictures in; unset, none are taken."""
-DESK = {"dashboard": "/", "cases": "/cases", "case": "/cases/c_7", "retry": "/cases/c_10?ask=retry", "messages": "/messages",
+DESK = {"dashboard": "/", "cases": "/cases", "case": "/cases/c_7", "retry": "/cases/c_10?ask=retry", "messages": "/messages", "channels": "/messages/channels",
         "webhooks": "/webhooks", "people": "/people", "keys": "/keys", "queues": "/queues", "queue": "/queues/high_value",
         "approvals": "/approvals", "alerts": "/alerts", "audit": "/audit", "settings": "/desk",
         "insight": "/insight", "rules": "/insight/rules", "renewals": "/insight/renewals", "board": "/insight/board", "experiments": "/experiments", "test": "/experiments/short-page"}  # fmt: skip

@@ -36,6 +36,24 @@ def api(sqlite_url: str) -> Iterator[Api]:
         yield made
 
 
+def test_channels_are_told_with_what_must_not_be_read_from_them(api: Api) -> None:
+    keep(api.house, api.merchant, [story("m", "R", age=9, day=5, messages=(1, 4))])
+    clock_of(api.house).forward(timedelta(hours=1))
+    told = api.get("/v1/channels?days=30").json()
+    assert told["days"] == 30
+    assert "not a cause" in told["caution"]
+    (mail,) = told["items"]
+    assert (mail["channel"], mail["sent"], mail["reached"], mail["opened"], mail["ripe"], mail["paid"]) == (
+        "email",
+        2,
+        2,
+        0,
+        2,
+        1,
+    )
+    problem(api.get("/v1/channels?days=0"), 422)
+
+
 def test_fees_are_told_by_month_and_rule(api: Api) -> None:
     told = api.get("/v1/fees").json()
     rows = [

@@ -122,6 +122,7 @@ def _print(found: "Told") -> None:
     _cohorts(console, found)
     for part in found.currencies:
         _ranking(console, part.currency, found)
+    _channels(console, found)
     _monitors(console, found)
     _fees(console, found)
     _outlook(console, found)
@@ -190,6 +191,21 @@ def _ranking(console: "Console", currency: str, found: "Told") -> None:
     console.print(table)
     for each in ranking.assumed:
         console.print(f"assumed: {each}", style="dim")
+
+
+def _channels(console: "Console", found: "Told") -> None:
+    from recoup.insight.by_channel import paid_words
+
+    if not found.channels.rows:
+        return
+    table = _table(
+        f"\nMessages by channel, {found.channels.days} days", "", "sent", "reached", "opened", "by machines alone", "clicked", "paid within 72 hours"
+    )  # fmt: skip
+    for r in found.channels.rows:
+        told = ("not told" if n is None else str(n) for n in (r.opened, r.machine, r.clicked))
+        table.add_row(r.name, str(r.sent), str(r.reached), *told, paid_words(r))
+    console.print(table)
+    console.print(f"{found.channels.caution}.", style="dim")
 
 
 def _monitors(console: "Console", found: "Told") -> None:

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from recoup.insight import charts
+from recoup.insight.by_channel import paid_words
 from recoup.insight.checks.verdict import Verdict
 from recoup.insight.fees import cost
 from recoup.insight.monitors import share_words
@@ -55,7 +56,7 @@ def page(told: "Told") -> str:
     parts = [(p, _boards(p)) for p in told.currencies]
     return _template().from_string(source).render(
         told=told, headline=headline(told), general=_general(told), parts=parts, loud=_loud(told.checks.verdicts), what_for=what_for,
-        shown=shown, band=band, cost=cost, share_words=share_words, money=money, counts=_counts(told.checks.verdicts), link=_link,
+        shown=shown, band=band, cost=cost, share_words=share_words, paid_words=paid_words, money=money, counts=_counts(told.checks.verdicts), link=_link,
     )  # fmt: skip
 
 

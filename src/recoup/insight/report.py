@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from recoup.domain.instants import Instant
-from recoup.insight import coming, fees, monitors
+from recoup.insight import by_channel, coming, fees, monitors
 from recoup.insight import ledger as ledgers
 from recoup.insight.benchmarks import Beside, Segment, beside
+from recoup.insight.by_channel import Channels
 from recoup.insight.cards import CARDS
 from recoup.insight.checks import Ground, Report, examine
 from recoup.insight.company import CAUTIONS, Company, Link, facts_of, links
@@ -87,6 +88,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     currencies: list[CurrencyPart]
     fees: fees.FeeLedger
     monitors: list[monitors.Monitor]
+    channels: Channels
     ahead: list[coming.Ahead]
     """What of the stored renewals is expected to fail at its first charge."""
     benchmarks: list[Beside]
@@ -125,6 +127,7 @@ def report(
         windows=[the(found, "recovery_rate_count", window=w) for w in WINDOWS], cohorts=history,
         curve=points(found), speed=speed(found), rungs=rungs(found), timing=timing(found), currencies=parts,
         fees=fees.of_merchant(house, merchant, found), monitors=monitors.of_merchant(house.db, merchant, found),
+        channels=by_channel.of_merchant(house.db, merchant, found),
         ahead=coming.ahead(list(coming.coming(house, merchant)), found.as_of),
         benchmarks=[beside(f, segment, today=found.as_of.date(), history=history) for f in everything],
         checks=checked, quality=checked.quality, faults=list(checked.faults), links=company_links(company, parts),

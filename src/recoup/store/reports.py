@@ -86,6 +86,28 @@ def judged(connection: Connection, merchant_id: str, id: str, machine: str) -> N
     )
 
 
+def by_machines_alone(connection: Connection, merchant_id: str, since: datetime) -> dict[str, int]:
+    """How many messages written since then were opened or followed by machines and by no person, by channel."""
+    r, o = mail_reports.c, outbox.c
+    same = sa.and_(o.merchant_id == r.merchant_id, o.once_key == r.once_key)
+    query = (
+        sa.select(o.channel, sa.func.count(sa.distinct(r.once_key)).label("n"))
+        .select_from(mail_reports.join(outbox, same))
+        .where(
+            r.merchant_id == merchant_id,
+            r.heard_at > since,  # nothing is heard of a letter before it is written
+            r.machine.is_not(None),
+            r.what.in_(["opened", "clicked"]),
+            o.kind == "message",
+            o.status == "sent",
+            o.created_at > since,
+            sa.func.coalesce(o.reached, "sent").in_(["sent", "delivered"]),
+        )
+        .group_by(o.channel)
+    )
+    return {row.channel or "email": int(row.n) for row in connection.execute(query)}
+
+
 def of_letter(connection: Connection, merchant_id: str, once_key: str) -> list[Report]:
     """Everything that was told of one letter, in the order it was heard."""
     r = mail_reports.c

@@ -1,11 +1,12 @@
-"""How a merchant stands under rules on its counts and shares, and what its attempts cost under rules, by month."""
+"""How a merchant stands under rules on its counts and shares, what its attempts cost under rules, and how channels did."""
 
 from typing import Annotated
 
 import msgspec
 
 from recoup.domain.instants import Instant
-from recoup.insight import fees, monitors
+from recoup.insight import by_channel, fees, monitors
+from recoup.insight.by_channel import ByChannel
 from recoup.insight.fees import Fees
 from recoup.insight.figures import Figure
 from recoup.insight.fresh import frame
@@ -74,4 +75,35 @@ def get_monitors(call: Call) -> MonitorsTold:
     return MonitorsTold(as_of=found.as_of, label=found.label, items=items)
 
 
-endpoints = (get_fees, get_monitors)
+class ChannelsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many days back."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=366)] = by_channel.USUAL
+
+
+class ChannelsTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages by channel, with what is counted and what must not be read from it."""
+
+    as_of: Instant
+    label: str | None
+    days: int
+    definition: str
+    caution: str
+    items: list[ByChannel]
+    next: str | None = None
+
+
+@endpoint("GET", "/v1/channels", scope="read")
+def get_channels(call: Call, query: ChannelsQuery) -> ChannelsTold:
+    """Counts messages by the channel that was really used: sent, reached, opened (by machines apart), followed, paid after.
+
+    Each payment counts once, for the last message within 72 hours before it. That is an order in time and no cause.
+    """
+    found = frame(call.house, call.merchant)
+    told = by_channel.of_merchant(call.house.db, call.merchant, found, days=query.days)
+    return ChannelsTold(
+        as_of=found.as_of, label=found.label, days=told.days, definition=told.definition, caution=told.caution, items=list(told.rows)
+    )  # fmt: skip
+
+
+endpoints = (get_fees, get_monitors, get_channels)
