@@ -274,4 +274,4 @@ def _(b: Books) -> None:
 @fires("M35")
 def _(b: Books) -> None:
     b.keep(*clean(40))
-    b.write(webhook("parked", NOW - timedelta(days=3)))
+    b.write(webhook("new", NOW - timedelta(days=3)))

@@ -25,15 +25,15 @@ sa.Index("ix_inbox_due", inbox.c.merchant_id, inbox.c.next_try_at, postgresql_wh
 sa.Index("ix_inbox_parked", inbox.c.merchant_id, inbox.c.debt_id, postgresql_where=inbox.c.status == "parked",
          sqlite_where=inbox.c.status == "parked")  # fmt: skip
 
-STOPPED = sa.text("inbox.status IN ('refused', 'parked')")
-"""Webhooks that nobody could read, or that wait for what they speak of. Said in these very words, as `tables.OF_SURPLUS`."""
-_STOPPED = sa.text("status IN ('refused', 'parked')")
+REFUSED = sa.text("inbox.status = 'refused'")
+"""Webhooks that nobody could read. Said in these very words, as `tables.OF_SURPLUS`."""
+_REFUSED = sa.text("status = 'refused'")
 sa.Index(
-    "ix_inbox_stopped",
+    "ix_inbox_refused",
     inbox.c.merchant_id,
     inbox.c.received_at,
-    postgresql_where=_STOPPED,
-    sqlite_where=_STOPPED,
+    postgresql_where=_REFUSED,
+    sqlite_where=_REFUSED,
 )
 
 outbox = sa.Table(

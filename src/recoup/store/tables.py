@@ -386,4 +386,4 @@ company_facts, forecasts = figure_tables.company_facts, figure_tables.forecasts
 endpoints, deliveries = told_tables.endpoints, told_tables.deliveries
 access_told, usage = told_tables.access_told, told_tables.usage
 inbox, outbox, mails = post_tables.inbox, post_tables.outbox, post_tables.mails
-STOPPED, UNSENT = post_tables.STOPPED, post_tables.UNSENT
+REFUSED, UNSENT = post_tables.REFUSED, post_tables.UNSENT

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recoup.store.overview import Place, behind
-from recoup.store.tables import STOPPED, inbox
+from recoup.store.tables import REFUSED, inbox
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,8 @@ def webhooks(
     after: Place | None = None,
     limit: int = 50,
 ) -> list[Webhook]:
-    """Webhooks, newest first; `trouble` means refused, parked or tried more than once without success."""
+    """Webhooks, newest first; `trouble` means refused, or tried in vain so far. Parked
+    ones are in order: what is paid at the first try is told, too, and waits for a failure that may still come."""
     i = inbox.c
     columns = [i[name] for name in Webhook.__struct_fields__]
     query = sa.select(*columns).where(i.merchant_id == merchant_id).order_by(i.received_at.desc(), i.event_id)
@@ -46,7 +47,7 @@ def webhooks(
 
 def _trouble() -> sa.ColumnElement[bool]:
     i = inbox.c
-    return sa.or_(i.status.in_(["refused", "parked"]), sa.and_(i.status == "new", i.tries > 0))
+    return sa.or_(REFUSED, sa.and_(i.status == "new", i.tries > 0))
 
 
 def webhooks_in_trouble(connection: Connection, merchant_id: str) -> int:
@@ -55,7 +56,7 @@ def webhooks_in_trouble(connection: Connection, merchant_id: str) -> int:
     again = sa.and_(i.status == "new", i.tries > 0, i.next_try_at.is_not(None))
     counts = [
         sa.select(sa.func.count()).select_from(inbox).where(i.merchant_id == merchant_id, w)
-        for w in (STOPPED, again)
+        for w in (REFUSED, again)
     ]
     return sum(int(connection.execute(query).scalar_one()) for query in counts)
 

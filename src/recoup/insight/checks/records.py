@@ -192,7 +192,7 @@ def events_read(g: Ground) -> Finding:
 )
 def webhooks_waiting(g: Ground) -> Finding:
     old = g.as_of - timedelta(hours=24)
-    waiting = _inbox(g, inbox.c.status.in_(["new", "parked"]), inbox.c.received_at < old)
+    waiting = _inbox(g, inbox.c.status == "new", inbox.c.received_at < old)
     if waiting:
         return Finding(status="warn", says=f"{len(waiting)} webhooks have waited for more than a day; what they tell is missing here", size=float(len(waiting)),
                        unit="cases", rows=tuple(waiting[:10]))  # fmt: skip

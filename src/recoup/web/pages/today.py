@@ -124,8 +124,8 @@ def _troubles(tx: Connection, merchant: Merchant, visit: Visit) -> list[Trouble]
     hooks = webhooks.webhooks_in_trouble(tx, merchant.id)
     if hooks:
         plural = "webhooks were" if hooks > 1 else "webhook was"
-        fix = "Each says why it could not be read or what it waits for."
-        found.append(Trouble(f"{hooks} {plural} refused or parked", fix, "/webhooks?status=trouble", "Look"))
+        fix = "Each says why."
+        found.append(Trouble(f"{hooks} {plural} not read", fix, "/webhooks?status=trouble", "Look"))
     failed = overview.messages_undone(tx, merchant.id).get("failed", 0)
     if failed:
         plural = "messages" if failed > 1 else "message"
