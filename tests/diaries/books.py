@@ -153,7 +153,8 @@ def _ends(cases: list[Case], bank: Bank) -> list[str]:
         newest = max(mine, key=lambda c: (c.closed_at is None, c.opened_at), default=None)
         if newest is None or newest.in_flight:
             continue
-        if debt.status == "paid" and newest.state not in (State.RECOVERED, State.DISPUTED, State.LOST):
+        taken_back = newest.state is State.LOST and newest.by is not None  # disputed, and lost
+        if debt.status == "paid" and not taken_back and newest.state not in (State.RECOVERED, State.DISPUTED):
             found.append(f"debt {debt.id} is paid at the bank; its case is {newest.state}")
         if debt.status == "open" and newest.state is State.RECOVERED:
             found.append(f"debt {debt.id} is open at the bank; its case is recovered")
@@ -183,7 +184,8 @@ def _endings(house: House, cases: list[Case], bank: Bank) -> list[str]:
         for fact in facts_of(house, case):
             if isinstance(fact, f.GaveUp | f.LeftOwing | f.Cancelled) and fact.action is not None:
                 decided.add((case.debt.subscription_id, str(fact.action)))
-            if isinstance(fact, f.Resumed | f.Returned):
+            late = isinstance(fact, f.PaidElsewhere) and case.given_up_at is not None
+            if late or isinstance(fact, f.Resumed | f.Returned):
                 decided.add((case.debt.subscription_id, "resume"))
     return [
         f"subscription {s} met {a}, which no case has decided"

@@ -60,6 +60,7 @@ class _Case(msgspec.Struct, frozen=True):
     surplus_minor: int = 0
     window_ends_at: Instant | None = None
     returns: int = 0
+    given_up_at: Instant | None = None
     arms: tuple[Enrolment, ...] = ()
 
 
@@ -75,7 +76,7 @@ CASE_COLUMNS = (
     "promised_at BIGINT", "settled_ref VARCHAR", "attempts BIGINT", "our_attempts BIGINT", "messages BIGINT",
     "first_action_at BIGINT", "last_action_at BIGINT", "paid_at BIGINT", "paid_trigger VARCHAR", "paid_nth BIGINT",
     "paid_count BIGINT",
-    "returns BIGINT",
+    "returns BIGINT", "given_up_at BIGINT",
 )  # fmt: skip
 ATTEMPT_COLUMNS = (
     "case_id VARCHAR", "id VARCHAR", "nth BIGINT", "tried_at BIGINT", "trigger VARCHAR", "amount_minor BIGINT", "currency VARCHAR",
@@ -135,7 +136,7 @@ def lifted(body: str, version: int) -> Lifted:
         category, group_of(category, kind), case.policy, case.policy.partition("@")[0], case.hold.reason if case.hold else None,
         case.queue, case.owner, _micros(case.promised_at), case.settled_ref, len(tries), sum(a.trigger in OURS for a in tries),
         len(told), _micros(actions[0] if actions else None), _micros(before[-1] if before else None),
-        _micros(paid[0][1].at if paid else None), paid[0][1].trigger.value if paid else None, paid[0][0] if paid else None, len(paid), case.returns,
+        _micros(paid[0][1].at if paid else None), paid[0][1].trigger.value if paid else None, paid[0][0] if paid else None, len(paid), case.returns, _micros(case.given_up_at),
     )  # fmt: skip
     arms: list[tuple[Cell, ...]] = [
         (case.id, p.experiment, p.kind, p.arm, p.share, p.variant) for p in case.arms

@@ -223,10 +223,14 @@ def test_debts_are_what_was_due_first() -> None:
 def test_who_comes_back_after_the_end_is_a_reactivation(house: House, merchant: Merchant) -> None:
     late = story(1, "R", day=40, returns=1, action="cancel")
     again = story(2, "R", day=9, returns=1, action="cancel")
-    keep(house, merchant, [late, again])
+    told = story(3, "R", day=40, given_up_at=NOW - timedelta(days=30))
+    early = story(4, "R", day=9, given_up_at=NOW - timedelta(days=55))
+    keep(house, merchant, [late, again, told, early])
     rows = {str(r["id"]): r for r in fresh(house, merchant).dicts("SELECT * FROM cases")}
     assert (rows["c_1"]["outcome"], rows["c_1"]["came_back"], rows["c_1"]["end_day"]) == ("LI", True, 28)
     assert (rows["c_2"]["outcome"], rows["c_2"]["came_back"]) == ("R", False)
+    assert (rows["c_3"]["outcome"], rows["c_3"]["came_back"], rows["c_3"]["end_day"]) == ("LI", True, 28)
+    assert (rows["c_4"]["outcome"], rows["c_4"]["came_back"]) == ("R", False)
 
 
 def test_held_back_against_treated(house: House, merchant: Merchant) -> None:

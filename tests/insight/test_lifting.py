@@ -78,7 +78,7 @@ def _life(dice: Random, n: int) -> dict[str, Any]:
     more: dict[str, Any] = {
         "state": dice.choice(("waiting", "recovered", "lost", "lost_voluntary", "excluded", "disputed")), "closed_at": _instant(dice, since),
         "by": "retry", "action": "cancel", "settled_ref": "s", "surplus_minor": 7, "returns": 2, "queue": "reply", "owner": "anna",
-        "promised_at": _instant(dice, since), "window_ends_at": _instant(dice, since), "hold": {"reason": "dispute"},
+        "promised_at": _instant(dice, since), "given_up_at": _instant(dice, since), "window_ends_at": _instant(dice, since), "hold": {"reason": "dispute"},
         "arms": [{"experiment": "e", "kind": "page", "arm": "b", "share": 0.25}],
     }  # fmt: skip
     body |= {key: value for key, value in more.items() if dice.random() < 0.5}

@@ -219,7 +219,7 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
     late = _unbooked(case, event, now=now, actor=actor)
     if late is not None:
         return late
-    if case.state in CLOSED:
+    if case.state in CLOSED and (case.state is not State.LOST or _collected(case)):
         return _on_top(case, event, now=now, actor=actor)
     if event.currency not in (None, case.debt.currency):
         return _another_currency(case, event, now=now, actor=actor)
@@ -239,7 +239,13 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
     fact = f.PaidElsewhere(
         at=now, actor=actor, by=event.by or "elsewhere", amount_minor=event.amount_minor, ref=event.ref
     )
-    return Append(facts=(fact,), because="settled without an attempt of ours")
+    why = "paid after it was given up" if case.state is State.LOST else "settled without an attempt of ours"
+    return Append(facts=(fact,), because=why)
+
+
+def _collected(case: Case) -> bool:
+    """Whether money for the whole of a case that is lost came in before: its payment was disputed, or is to be paid back."""
+    return case.by is not None or case.surplus_minor > 0
 
 
 def _unbooked(case: Case, event: Event, *, now: datetime, actor: str) -> Intake | None:
@@ -259,19 +265,23 @@ def _unbooked(case: Case, event: Event, *, now: datetime, actor: str) -> Intake 
 
 def late_money(
     case: Case, attempt_id: str, *, amount_minor: int, ref: str | None, now: datetime, actor: str
-) -> f.PaidElsewhere | None:
+) -> f.PaidElsewhere | f.AmountChanged | None:
     """Money from an attempt of ours that the books say did not pay; None where they know of it.
 
-    It settles a case that is open; where the debt was collected meanwhile it is owed back. It goes by the attempt's id,
-    so that it counts once under whatever reference it is told.
+    It settles a case that is open or was given up, or a part of it; where the debt was collected meanwhile it is owed
+    back. It goes by the attempt's id, so that it counts once under whatever reference it is told.
     """
     over = (Result.PAID, Result.UNKNOWN, Result.PENDING)
     booked = any(a.id == attempt_id and a.result in over for a in case.attempts)
-    seen = {case.settled_ref, *case.surplus_refs, *(a.ref for a in case.attempts if a.result is Result.PAID)}
+    paid = (a.ref for a in case.attempts if a.result is Result.PAID)
+    seen = {case.settled_ref, *case.surplus_refs, *case.part_refs, *paid}
     if booked or attempt_id in seen or (ref is not None and ref in seen):
         return None
     if case.state not in {*IDLE, *IN_FLIGHT, State.RECOVERED, State.LOST}:
         return None
+    rest = case.debt.amount_minor - amount_minor
+    if rest > 0 and case.state is not State.RECOVERED:
+        return f.AmountChanged(at=now, actor=actor, amount_minor=rest, ref=attempt_id)
     return f.PaidElsewhere(at=now, actor=actor, by="retry", amount_minor=amount_minor, ref=attempt_id)
 
 
@@ -283,11 +293,12 @@ def _another_currency(case: Case, event: Event, *, now: datetime, actor: str) ->
 
 
 def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
-    """A second payment of a debt that is collected already is owed back. It must say that it came from elsewhere,
-    under a reference nobody has seen: what only echoes our own attempt is no second payment."""
+    """A second payment of a debt that is collected already is owed back; it settles one whose first was disputed and lost.
+    It must say that it came from elsewhere, under a reference nobody has seen: what only echoes our own attempt is no
+    second payment."""
     known = {a.ref for a in case.attempts} | {case.settled_ref, *case.surplus_refs, *case.part_refs}
     if (
-        case.state is not State.RECOVERED
+        case.state not in (State.RECOVERED, State.LOST)
         or event.by != "elsewhere"
         or event.ref is None
         or event.ref in known
@@ -296,7 +307,8 @@ def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
         return Ignore(because=f"the case is closed already ({case.state})")
     paid = case.debt.amount_minor if event.amount_minor is None else event.amount_minor
     fact = f.PaidElsewhere(at=now, actor=actor, by="elsewhere", amount_minor=paid, ref=event.ref)
-    return Append(facts=(fact,), because="paid a second time: to be paid back")
+    again = "paid a second time: to be paid back" if case.state is State.RECOVERED else "paid once more"
+    return Append(facts=(fact,), because=again)
 
 
 def paid_fact(

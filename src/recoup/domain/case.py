@@ -89,6 +89,9 @@ _ROWS: tuple[tuple[frozenset[State], tuple[type[f.Fact], ...], State | None], ..
     # Whoever left may think again; whoever was given up may come back and pay.
     (frozenset({State.LOST_VOLUNTARY}), (f.Resumed,), State.WAITING),
     (frozenset({State.LOST}), (f.Returned,), State.WAITING),
+    # What was given up may be paid all the same, in full or in part; it is not asked for again.
+    (frozenset({State.LOST}), (f.PaidElsewhere,), State.RECOVERED),
+    (frozenset({State.LOST}), (f.AmountChanged,), _STAYS),
     # What the biller voids after it was collected has to go back.
     (frozenset({State.RECOVERED}), (f.Voided,), State.EXCLUDED),
     # A dispute reopens what was recovered, until it is decided.
@@ -153,6 +156,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the customer said that they meant to leave."""
     returns: int = 0
     """How often it went on after an ending: the customer thought again, or came back."""
+    given_up_at: Instant | None = None
+    """When it was given up, where it was paid after that: a late recovery."""
     surplus_minor: int = 0
     """Collected beyond the debt and not yet paid back."""
     surplus_refs: tuple[str, ...] = ()

@@ -303,6 +303,9 @@ def _returned(case: Case, fact: f.Returned) -> Changes:
 def _paid_elsewhere(case: Case, fact: f.PaidElsewhere) -> Changes:
     if case.state not in CLOSED:
         return {"by": fact.by, "settled_ref": fact.ref}
+    if case.state is State.LOST:
+        paid = {"by": fact.by, "settled_ref": fact.ref, "given_up_at": case.closed_at, "closed_at": fact.at}
+        return {**paid, "action": None}
     if fact.ref is None or fact.amount_minor is None or fact.ref in case.surplus_refs:
         return {}
     return {

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 BILLER_ENDINGS = frozenset({"cancel", "pause", "downgrade"})
 """Endings that something has to be done for at the biller; the others are only written down."""
+UNDONE = frozenset({"pause", "downgrade"})
+"""Those that end with the debt they were for."""
 RESUME = "resume"
 OVER = frozenset({State.RECOVERED, State.EXCLUDED})
 """How a case closes whose customer has come back: it is paid, or nothing is due any more."""
@@ -48,6 +50,17 @@ def on_closing(change: Change, now: datetime) -> list[OutItem]:
     return [item(case, case.action, now)] if case.action in BILLER_ENDINGS else []
 
 
+def on_paid_late(change: Change, now: datetime) -> list[OutItem]:
+    """What is taken up again of a case that was given up and is paid after all: what was paused or made smaller for it.
+
+    What was cancelled stays cancelled: whether there is a subscription again is for its customer and the biller.
+    """
+    case, was = change.case, change.before
+    if case.debt.subscription_id is None or was is None or was.action not in UNDONE:
+        return []
+    return [item(case, RESUME, now)]
+
+
 def wanted(case: Case, action: str) -> str:
     """Whether the ending is still right at this moment: `yes`, `no` or `wait` (its customer is paying just now)."""
     if action == RESUME:
@@ -67,9 +80,13 @@ def carry_out(house: House, merchant: Merchant, given: OutItem) -> None:
         others = [o for o in boxes.of_case(tx, merchant.id, given.case_id) if o.kind == "ending"]
     under_way = any(o.status == "queued" and o.once_key != given.once_key for o in others)
     now = merchant.now(house.clock.now())
+    if action == RESUME and _never_begun(others, given):
+        with writing(house.db) as tx:
+            boxes.done(tx, given, now, status="withdrawn", why="it was never ended at the biller")
+        return
     if verdict == "no":
         with writing(house.db) as tx:
-            boxes.done(tx, given, now, status="withdrawn", why="the customer decided otherwise meanwhile")
+            boxes.done(tx, given, now, status="withdrawn", why="it was paid, or decided otherwise, meanwhile")
         return
     if verdict == "wait" or (action == RESUME and under_way):
         why = (
@@ -81,6 +98,12 @@ def carry_out(house: House, merchant: Merchant, given: OutItem) -> None:
     answer = house.gateway(merchant).end(asked["subscription_id"], action, key=given.once_key)
     with writing(house.db) as tx:
         _write(tx, merchant, given, action, answer, merchant.now(house.clock.now()))
+
+
+def _never_begun(others: list[OutItem], given: OutItem) -> bool:
+    """Whether what would be taken up again was withdrawn before anybody told the biller of it."""
+    ends = [o for o in others if o.once_key != given.once_key]
+    return bool(ends) and all(o.status == "withdrawn" and o.tries == 0 for o in ends)
 
 
 def _write(

@@ -52,6 +52,12 @@ def finish(
         if case.state in CLOSED:
             if change.before is not None and change.before.state not in CLOSED:
                 out.extend(_closing(change, policy, now))
+            elif (
+                case.state is State.RECOVERED
+                and change.before is not None
+                and change.before.state is State.LOST
+            ):
+                out.extend(endings.on_paid_late(change, now))
         elif case.plan is None and case.next_action_at is not None and case.next_action_at <= now:
             plan(change, policy, now, around.get(case.id, NOTHING_AROUND))
         _take_back(change, now)

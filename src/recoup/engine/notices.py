@@ -19,7 +19,7 @@ TEST = "endpoint.test"
 PUSH, IN_APP = "message.push", "message.in_app"
 KINDS = {
     "case.opened": "a failed payment came in",
-    "case.recovered": "its debt was paid while the case was open, by whom in `by`",
+    "case.recovered": "its debt was paid, by whom in `by`; where it had been given up before, since when in `given_up_at`",
     "case.lost": "it was given up, written off, or the customer left",
     "case.excluded": "the debt was void, or the payment is disputed for good",
     "case.needs_customer": "no charge is planned any more unless the customer does something",
@@ -104,6 +104,7 @@ def _shown(case: Case) -> dict[str, object]:
         "currency": case.debt.currency,
         "opened_at": case.opened_at,
         "closed_at": case.closed_at,
+        "given_up_at": case.given_up_at,
         "by": case.by,
         "action": case.action,
     }

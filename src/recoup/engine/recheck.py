@@ -113,7 +113,7 @@ def _newer_waits(case: Case, item: OutItem) -> bool:
     if item.once_key not in order:
         return False
     later = case.messages[order.index(item.once_key) + 1 :]
-    passing = (RECEIPT, announce.STEP)
+    passing = (RECEIPT, announce.STEP, winback.STEP)
     return any(m.step not in passing and (m.status == "queued" or m.status in ARRIVED) for m in later)
 
 

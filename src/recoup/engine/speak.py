@@ -14,11 +14,12 @@ from recoup.channels.facts import BadFacts
 from recoup.channels.replies import takes_no_mail
 from recoup.channels.words import NotToBeSaid, Wording
 from recoup.domain import facts as f
-from recoup.domain.case import Case
+from recoup.domain.case import Case, State
 from recoup.domain.experiment import Plan
 from recoup.domain.plain import plain
 from recoup.domain.policy import CHANNELS
 from recoup.engine import endings, expiring, notices, reach, recipients, sms_news, winback
+from recoup.engine.charge import BELIEVE_DUE_FOR
 from recoup.engine.compose import Asked, compose, door_of
 from recoup.engine.house import House
 from recoup.engine.ids import draw
@@ -27,6 +28,7 @@ from recoup.engine.reach import Way
 from recoup.engine.recheck import ANSWER_SOON, RECEIPT, Verdict, may_leave, still_due
 from recoup.engine.record import bring_up_to_date
 from recoup.engine.together import TOLD, companions
+from recoup.psp import port
 from recoup.store import boxes, cases, customers, experiments, heartbeat, stopped
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
@@ -97,13 +99,32 @@ def speak(house: House, merchant: Merchant, *, limit: int = 100) -> int:
 def _carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
     """An ending, or a notice of a card that expires; one that meets a fault of ours waits, and stops no other."""
     try:
-        if item.kind == "ending":
+        if item.kind == "ending" and _still_unpaid(house, merchant, item):
             endings.carry_out(house, merchant, item)
         if item.kind == expiring.KIND:
             expiring.carry_out(house, merchant, item)
     except Exception as fault:
         log.exception("outbox item set aside", item=item.once_key, fault=type(fault).__name__)
         _put_back(house, merchant, item, f"a fault in the house ({type(fault).__name__})", _spread())
+
+
+def _still_unpaid(house: House, merchant: Merchant, item: OutItem) -> bool:
+    """Whether the biller could be asked again, where an ending has waited: what was paid meanwhile is taken in, and ends nothing."""
+    now = merchant.now(house.clock.now())
+    if now - item.created_at <= BELIEVE_DUE_FOR:
+        return True
+    with reading(house.db) as tx:
+        case = cases.one(tx, merchant.id, item.case_id)
+    if case.state is not State.LOST:
+        return True
+    debt = house.gateway(merchant).debt(case.debt.id)
+    if isinstance(debt, port.DebtState):
+        bring_up_to_date(house, merchant, case.id, debt)
+        return True
+    _put_back(
+        house, merchant, item, f"the biller could not be asked whether it is still due: {debt.why}", _spread()
+    )
+    return False
 
 
 def _fact(house: House, tx: Connection, merchant: Merchant, case_id: str, fact: f.Fact) -> None:

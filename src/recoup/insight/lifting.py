@@ -21,7 +21,7 @@ _TEXT, _WHOLE = "VARCHAR", "BIGINT"
 _BODY: dict[str, object] = {
     "id": _TEXT, "opened_at": _TEXT, "policy": _TEXT, "state": _TEXT, "queue": _TEXT, "owner": _TEXT, "promised_at": _TEXT,
     "closed_at": _TEXT, "by": _TEXT, "settled_ref": _TEXT, "action": _TEXT, "surplus_minor": _WHOLE, "window_ends_at": _TEXT,
-    "returns": _WHOLE, "hold": {"reason": _TEXT},
+    "returns": _WHOLE, "given_up_at": _TEXT, "hold": {"reason": _TEXT},
     "debt": {"id": _TEXT, "amount_minor": _WHOLE, "currency": _TEXT, "subscription_id": _TEXT, "due_at": _TEXT, "kind": _TEXT,
              "interval": _TEXT},
     "customer": {"id": _TEXT, "country": _TEXT, "timezone": _TEXT, "tenure_days": _WHOLE, "mrr_minor": _WHOLE, "segment": _TEXT,
@@ -174,7 +174,7 @@ SELECT k, x.id AS id, version, x.debt.id AS debt_id, NULLIF(x.debt.subscription_
     NULLIF(x.hold.reason, '') AS hold, NULLIF(x.queue, '') AS queue, NULLIF(x.owner, '') AS owner, {_at("x.promised_at")} AS promised_at,
     NULLIF(x.settled_ref, '') AS settled_ref, COALESCE(n, 0) AS attempts, COALESCE(ours, 0) AS our_attempts, messages,
     first_at AS first_action_at, last_at AS last_action_at, paid_at, paid_trigger, paid_nth, COALESCE(paid_count, 0) AS paid_count,
-    COALESCE(x.returns, 0) AS returns
+    COALESCE(x.returns, 0) AS returns, {_at("x.given_up_at")} AS given_up_at
 FROM joined"""
 
 EVENTS = """CREATE OR REPLACE TEMP TABLE raw_events AS

@@ -29,7 +29,7 @@ WITH told AS (
         COALESCE(t.refunded_minor, 0) AS refunded_minor, COALESCE(t.surplus_refunded_minor, 0) AS surplus_refunded_minor,
         COALESCE(t.disputes, 0) AS disputes, COALESCE(t.disputes_lost, 0) AS disputes_lost, COALESCE(t.credits, 0) AS credits,
         COALESCE(t.methods_given, 0) AS methods_given, COALESCE(t.paid_elsewhere, 0) AS paid_elsewhere,
-        t.cancelled_at, COALESCE(t.voids, 0) AS voids, r.returns > 0 AND r.state = 'recovered' AND r.closed_at > r.window_ends_at AS came_back
+        t.cancelled_at, COALESCE(t.voids, 0) AS voids, (r.returns > 0 OR r.given_up_at IS NOT NULL) AND r.state = 'recovered' AND r.closed_at > r.window_ends_at AS came_back
     FROM raw_cases r LEFT JOIN told t ON t.case_id = r.id
 ), judged AS (
     SELECT * REPLACE (CASE WHEN came_back THEN window_ends_at ELSE closed_at END AS closed_at), CASE
@@ -50,7 +50,7 @@ SELECT {base} + k AS case_n, id, version, debt_id, subscription_id, customer_id,
     first_action_at, last_action_at,
     paid_at, paid_trigger, paid_nth, paid_count,
     refunded_minor, surplus_refunded_minor, disputes, disputes_lost, credits, methods_given, paid_elsewhere,
-    cancelled_at, voids, returns, came_back,
+    cancelled_at, voids, returns, given_up_at, came_back,
     outcome, partly,
     (epoch_us(window_ends_at) - epoch_us(t0)) / 86400000000.0 AS window_days,
     outcome = 'R' AND (first_action_at IS NULL OR first_action_at > closed_at

@@ -314,7 +314,9 @@ class _Teller(Phrases):
     def paid_elsewhere(self, fact: f.PaidElsewhere) -> None:
         amount = f"{self.money(fact.amount_minor)} " if fact.amount_minor else ""
         why = f"reference {fact.ref}" if fact.ref else ""
-        self.say(fact, f"Settled: {amount}{words.BY.get(fact.by, words.plain(fact.by))}", why, "ok")
+        late = self.case.given_up_at is not None and fact.at == self.case.closed_at
+        what = "Paid after it was given up" if late else "Settled"
+        self.say(fact, f"{what}: {amount}{words.BY.get(fact.by, words.plain(fact.by))}", why, "ok")
 
 
 def _same(one: Decision, other: Decision) -> bool:
@@ -418,7 +420,8 @@ def headline(case: Case, name: str, *, where: str) -> str:
     amount = say.money(case.debt.amount_minor)
     match case.state:
         case State.RECOVERED:
-            return f"{name} paid {amount}, {words.BY.get(case.by or '', case.by or 'settled')}"
+            late = ", after it was given up" if case.given_up_at is not None else ""
+            return f"{name} paid {amount}, {words.BY.get(case.by or '', case.by or 'settled')}{late}"
         case State.LOST:
             ending = f": {words.ENDINGS[case.action]}" if case.action in words.ENDINGS else ""
             return f"{amount} from {name} was given up{ending}"

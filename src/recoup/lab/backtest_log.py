@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, Case
+from recoup.domain.case import CLOSED, Case, State
 from recoup.domain.decision import Decision
 from recoup.domain.view import MOST_PAST_DEBTS, CaseView, Decided, Outcome, PastDebt, Trigger
 
@@ -37,6 +37,10 @@ def logged(case: Case, facts: Iterable[f.Fact], history: tuple[PastDebt, ...] = 
 def _outcome(case: Case) -> Outcome | None:
     if case.state not in CLOSED:
         return None
+    if case.given_up_at is not None:
+        return Outcome(
+            state=State.LOST.value, at=case.given_up_at
+        )  # what it was worth to wait for is not what came late
     return Outcome(state=case.state.value, at=case.closed_at, by=case.by)
 
 

@@ -271,7 +271,7 @@ def resubscribed(g: Ground) -> Finding:
     sql = """SELECT DISTINCT l.id FROM renewals l JOIN renewals r ON r.customer_id = l.customer_id AND r.subscription_id <> l.subscription_id
         WHERE l.outcome = 'LI' AND r.outcome = 'R' AND r.t0 > l.closed_at AND epoch(r.t0) - epoch(l.closed_at) < 60 * 86400"""
     n = g.number(f"SELECT COUNT(*) FROM ({sql})")
-    back = g.number("SELECT COUNT(*) FROM cases WHERE came_back")
+    back = g.number("SELECT COUNT(*) FROM cases WHERE came_back AND returns > 0")
     if n:
         return Finding(status="warn", says=f"{n:.0f} lost customers are back on another subscription within 60 days", size=n, unit="cases",
                        evidence={"new subscription": n, "came back to the old one": back}, rows=g.names(f"{sql} ORDER BY 1"))  # fmt: skip

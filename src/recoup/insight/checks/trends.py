@@ -145,10 +145,8 @@ def given_back(g: Ground) -> Finding:
 
 @check("M25", "Lost too early", "medium", "Date the loss at the end of the window.")
 def early_churn(g: Ground) -> Finding:
-    sql = """SELECT c.id FROM renewals c WHERE (c.state = 'lost' OR c.came_back) AND (c.came_back OR EXISTS (
-            SELECT 1 FROM attempts a WHERE a.case_id = c.id AND a.result = 'paid' AND a.tried_at > c.closed_at)
-        OR EXISTS (SELECT 1 FROM events e WHERE e.case_id = c.id AND e.kind = 'paid_elsewhere' AND e.happened_at > c.closed_at))
-        AND c.closed_at < c.window_ends_at"""
+    sql = """SELECT c.id FROM renewals c WHERE c.given_up_at < c.window_ends_at OR c.state = 'lost' AND c.closed_at < c.window_ends_at
+        AND EXISTS (SELECT 1 FROM attempts a WHERE a.case_id = c.id AND a.result = 'paid' AND a.tried_at > c.closed_at)"""
     lost = g.number("SELECT COUNT(*) FROM renewals WHERE outcome = 'LI'")
     if lost < FEW:
         return unclear(f"{lost:.0f} lost cases")

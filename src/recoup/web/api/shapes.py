@@ -58,6 +58,8 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     """How often the caller still lets it be charged again; null where the caller set no limit."""
     promised_at: Instant | None
     closed_at: Instant | None
+    given_up_at: Instant | None
+    """When it was given up, where it was paid after that: a late recovery."""
     by: str | None
     """Who got it paid: `retry`, `customer`, `native`, `updater`, `staff`, `elsewhere`."""
     action: str | None
@@ -84,7 +86,7 @@ def case_shown(listed: reads.Listed) -> CaseShown:
     """The case as the API shows it."""
     case = listed.case
     same = ("id", "state", "attempts", "messages", "plan", "next_action_at", "hold", "queue", "owner",
-            "policy", "opened_at", "window_ends_at", "attempts_left", "promised_at", "closed_at", "by", "action", "surplus_minor",
+            "policy", "opened_at", "window_ends_at", "attempts_left", "promised_at", "closed_at", "given_up_at", "by", "action", "surplus_minor",
             "version")  # fmt: skip
     return CaseShown(
         **{name: getattr(case, name) for name in same},
