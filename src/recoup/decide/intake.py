@@ -27,9 +27,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ignore(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing to do, and why."""
+    """Nothing to do, and why. `ask`: it cannot be told from what is known already; the biller knows what is due."""
 
     because: str
+    ask: bool = False
 
 
 Intake = Open | Append | Ignore
@@ -221,15 +222,25 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
         return late
     if case.state in CLOSED and (case.state is not State.LOST or _collected(case)):
         return _on_top(case, event, now=now, actor=actor)
+    return _not_by_us(case, event, now=now, actor=actor)
+
+
+def _not_by_us(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
+    """A payment of a debt that is open, or was given up, by no attempt of ours that we know of: the whole, a part, or neither."""
     if event.currency not in (None, case.debt.currency):
         return _another_currency(case, event, now=now, actor=actor)
     if _echo_of_part(case, event):
         return Ignore(
-            because="a part of ours that is written down already; the biller is asked before a charge"
+            because="a part of ours that is written down already; the biller is asked what is due", ask=True
         )
     known = _counted(case, event)
     if known is not None:
         return Ignore(because=known)
+    if _perhaps_told(case, event):
+        return Ignore(
+            because="without a reference it cannot be told from a part that is known; the biller is asked what is due",
+            ask=True,
+        )
     if _part(case, event):
         rest = case.debt.amount_minor - (event.amount_minor or 0)
         return Append(
@@ -333,7 +344,14 @@ def _echo_of_part(case: Case, event: Event) -> bool:
     if case.debt.paid_minor == 0 or event.attempt_id is not None or event.by == "elsewhere":
         return False
     parts = [a.amount_minor for a in case.attempts if a.result is Result.PAID and a.trigger in OURS]
-    return event.amount_minor in parts
+    return event.amount_minor is None or event.amount_minor in parts
+
+
+def _perhaps_told(case: Case, event: Event) -> bool:
+    """Whether this may be a part that is off the amount already, told again: of two parts of one amount each needs its
+    own reference. One that names no amount may be any of them."""
+    named = event.ref is not None and len(case.part_refs) == len(case.parts)
+    return not named and bool(case.parts) and event.amount_minor in (None, *case.parts)
 
 
 def _counted(case: Case, event: Event) -> str | None:

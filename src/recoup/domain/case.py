@@ -164,6 +164,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The provider's references of payments from elsewhere that came on top; each is counted once."""
     part_refs: tuple[str, ...] = ()
     """The references of part payments that were told and are off the amount; each counts once."""
+    parts: tuple[int, ...] = ()
+    """The amounts of the part payments that were told. One without a reference may be one of these, told once more."""
     method_told_at: Instant | None = None
     """When the newest method was given, by the clock of whoever told of it: what is older and told later is not the newest."""
     asked_at: Instant | None = None

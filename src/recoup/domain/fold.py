@@ -319,6 +319,8 @@ def _amount_changed(case: Case, fact: f.AmountChanged) -> Changes:
     known: Changes = {"part_refs": (*case.part_refs, fact.ref)} if fact.ref is not None else {}
     if fact.asked:
         known["asked_at"] = fact.at
+    elif fact.amount_minor < case.debt.amount_minor:
+        known["parts"] = (*case.parts, case.debt.amount_minor - fact.amount_minor)
     return {"debt": debt, **known, **_wake(case, fact)}
 
 

@@ -19,6 +19,7 @@ from recoup.engine import health, returned, stated
 from recoup.engine.finish import finish
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
+from recoup.engine.record import bring_up_to_date
 from recoup.psp import port
 from recoup.store import boxes, cases, customers, experiments, merchants, renewals
 from recoup.store.cases import Change
@@ -191,7 +192,8 @@ def read_inbox(house: House, merchant: Merchant, *, limit: int = 100) -> int:
             continue
         try:
             with writing(house.db) as tx:
-                _apply(house, tx, merchant, item, event, now)
+                unsure = _apply(house, tx, merchant, item, event, now)
+            _ask(house, merchant, unsure)
         except cases.Overtaken:
             continue  # still waiting in the inbox: read again on the next turn
         except Exception as fault:
@@ -232,16 +234,28 @@ def _later(house: House, item: boxes.InItem, now: datetime, why: str) -> None:
             boxes.mark(tx, item, status="new", why=why, next_try_at=at)
 
 
+def _ask(house: House, merchant: Merchant, unsure: Sequence[Case]) -> None:
+    """Takes in what the biller says is due of cases whose news cannot be told from what is known.
+
+    Where it cannot be asked now, it is before anything is charged or said.
+    """
+    for case in unsure:
+        debt = house.gateway(merchant).debt(case.debt.id)
+        if isinstance(debt, port.DebtState):
+            bring_up_to_date(house, merchant, case.id, debt)
+
+
 def _apply(
     house: House, tx: Connection, merchant: Merchant, item: boxes.InItem, event: Event, now: datetime
-) -> None:
+) -> Sequence[Case]:
+    """Turns an event into facts; the cases whose biller has to be asked to understand it."""
     actor = f"provider:{merchant.psp}"
     if not boxes.still_new(tx, item):
-        return  # another worker has read it meanwhile
+        return ()  # another worker has read it meanwhile
     if event.kind == "payment.failed" and event.view is not None:
         (receipt,) = take_in(house, tx, merchant, [event.view], actor=actor)
         boxes.mark(tx, item, status="done", why=f"{receipt.status}: {receipt.because}".rstrip(": "))
-        return
+        return ()
     if event.kind == "customer.deleted" and event.customer_id is not None:
         customers.erase(tx, merchant.id, event.customer_id, now)
         renewals.erase(tx, merchant.id, event.customer_id)
@@ -250,20 +264,21 @@ def _apply(
     found = _concerned(tx, merchant, event)
     if _unheard_of(found, event):
         _wait(tx, item, event, now)
-        return
+        return ()
     if len(found) > 1 and _waits_for(event).startswith(("attempt ", "ref ")):
         why = f"{_waits_for(event)} belongs to {len(found)} cases; the event has to name its debt_id"
         boxes.mark(tx, item, status="refused", why=why)
-        return
+        return ()
     if item.tries < len(PATIENCE) and _too_early(found, event):
         why = f"nothing is known yet that {event.kind} could follow; it is read again soon"
         boxes.mark(tx, item, status="new", why=why, next_try_at=now + PATIENCE[item.tries])
-        return
+        return ()
     if item.why == ENDED_BEFORE:
         found = [c for c in found if c.state in OPEN and event.at >= _failed_at(c)]
-    changes, says = _changes(house, tx, merchant, found, event, now=now, actor=actor)
+    changes, says, unsure = _changes(house, tx, merchant, found, event, now=now, actor=actor)
     finish(house, tx, merchant, changes, now)
     boxes.mark(tx, item, status="done", why="; ".join(dict.fromkeys(s for s in says if s)) or event.because)
+    return unsure
 
 
 def _unheard_of(found: Sequence[Case], event: Event) -> bool:
@@ -323,12 +338,14 @@ def _changes(
     *,
     now: datetime,
     actor: str,
-) -> tuple[list[Change], list[str]]:
-    """What the event changes in the cases it speaks of, and what is said to each."""
-    changes, says = [], []
+) -> tuple[list[Change], list[str], list[Case]]:
+    """What the event changes in the cases it speaks of, what is said to each, and those whose biller has to be asked."""
+    changes, says, unsure = [], [], []
     for case in found:
         answer = intake.event_facts(case, event, now=now, actor=actor)
         says.append(getattr(answer, "because", ""))
+        if isinstance(answer, intake.Ignore) and answer.ask:
+            unsure.append(case)
         if not isinstance(answer, intake.Append):
             continue
         change = cases.change(case)
@@ -343,7 +360,7 @@ def _changes(
                 case, event, case_id=new_id("c"), policy=policy, policy_ref=ref, now=now
             )
             changes.append(cases.open_case(opened, merchant.id))
-    return changes, says
+    return changes, says, unsure
 
 
 def _concerned(tx: Connection, merchant: Merchant, event: Event) -> list[Case]:
@@ -368,9 +385,10 @@ def tell(house: House, merchant: Merchant, event: Event, *, actor: str) -> list[
             customers.erase(tx, merchant.id, event.customer_id, now)
             renewals.erase(tx, merchant.id, event.customer_id)
         found = _concerned(tx, merchant, event)
-        changes, _ = _changes(house, tx, merchant, found, event, now=now, actor=actor)
+        changes, _, unsure = _changes(house, tx, merchant, found, event, now=now, actor=actor)
         finish(house, tx, merchant, changes, now)
-        return [c.case.id for c in changes]
+    _ask(house, merchant, unsure)
+    return [c.case.id for c in changes]
 
 
 def park(house: House, merchant: Merchant, event: Event) -> None:
