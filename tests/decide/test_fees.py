@@ -5,12 +5,13 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from recoup.data import rows
 from recoup.decide.fees import RETURNED, Entry, Fee, cost_of, ledger, totals
 from recoup.decide.rulebook import rulebook
-from recoup.domain.view import Attempt, Method, Trigger
+from recoup.domain.view import Attempt, Method, Result, Trigger
 from tests.decide.cards import START, card, counted, day, debit, paid, refused, view
 
 PRICES = rows("network_fees")
@@ -211,3 +212,9 @@ def test_prices_of_one_rule_and_place_follow_one_another() -> None:
     for key, found in spans.items():
         for (_, until), (since, _) in pairwise(sorted(found)):
             assert date.fromisoformat(since) - date.fromisoformat(until) == timedelta(days=1), key
+
+
+@pytest.mark.parametrize("result", [Result.PENDING, Result.UNKNOWN])
+def test_a_debit_that_is_on_its_way_has_not_come_back(result: Result) -> None:
+    waiting = msgspec.structs.replace(paid(START), result=result)
+    assert entries([waiting], debit("sepa_debit"), returned=350) == ()

@@ -12,7 +12,7 @@ from recoup.decide.caps import BANK_DEBITS, Cap, counted, span_words, visa_categ
 from recoup.decide.rulebook import ALWAYS, rule
 from recoup.decide.tries import Counted, Try, tries
 from recoup.domain.money import exponent
-from recoup.domain.view import CaseView, Method
+from recoup.domain.view import CaseView, Method, Result
 from recoup.domain.winning_code import EUROPE, network_name
 
 NOTHING = Decimal(0)
@@ -99,7 +99,7 @@ def cost_of(
     debt = view.debt
     ahead = Try(at, debt.amount_minor, False, None, False, True)
     so_far = [t for t in tries(view, method, others) if t.at <= at]
-    return _fee((*so_far, ahead), len(so_far), _Rail(view, method, merchant_country, returned))
+    return _fee((*so_far, ahead), len(so_far), _Rail(view, method, merchant_country, returned), refused=True)
 
 
 def ledger(
@@ -124,7 +124,7 @@ def ledger(
         for attempt, i in zip(mine, places, strict=True):
             if attempt.id not in seen:
                 seen.add(attempt.id)
-                fee = _fee(all_tries, i, rail)
+                fee = _fee(all_tries, i, rail, refused=attempt.result is Result.DECLINED)
                 if fee.lines:
                     found.append(Entry(attempt_id=attempt.id, at=attempt.at, fee=fee))
     return tuple(sorted(found, key=lambda e: e.at))
@@ -160,7 +160,7 @@ def _region(country: str) -> str:
     return next((name for name in ("EU", "AP") if country in _REGIONS[name]), country)
 
 
-def _fee(all_tries: Sequence[Try], i: int, rail: _Rail) -> Fee:
+def _fee(all_tries: Sequence[Try], i: int, rail: _Rail, *, refused: bool) -> Fee:
     if rail.name == "visa":
         lines = _visa(all_tries, i, rail)
     elif rail.name == "mastercard":
@@ -168,7 +168,7 @@ def _fee(all_tries: Sequence[Try], i: int, rail: _Rail) -> Fee:
     elif rail.name == "elo":
         lines = _elo(all_tries, i, rail)
     elif rail.name in BANK_DEBITS:
-        lines = _returned(all_tries[i], rail)
+        lines = _returned(rail) if refused else []  # one that is on its way has not come back
     else:
         lines = []
     paid = [line for line in lines if line.amount]
@@ -252,10 +252,8 @@ def _elo(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
     return [_line(r.id, says, rail, now.at.date(), now.amount_minor)]
 
 
-def _returned(now: Try, rail: _Rail) -> list[FeeLine]:
+def _returned(rail: _Rail) -> list[FeeLine]:
     """A debit that comes back costs what bank and provider ask; no public price list says how much."""
-    if now.paid:
-        return []
     amount = Decimal(str(rail.returned).removesuffix(".0")).scaleb(-exponent(rail.currency))
     says = "a returned debit, at the price in the policy" if amount else "a returned debit"
     return [FeeLine(rule=RETURNED, amount=amount, currency=rail.currency, says=says, known=bool(amount))]

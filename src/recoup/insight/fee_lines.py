@@ -70,7 +70,7 @@ def question() -> str:
             UNION ALL SELECT case_n, rail, 'MC-AUTH-OPTIMIZER', month, day, country, currency, amount_minor FROM tries
                 WHERE rail = 'mastercard' AND mac IN ({_among(HINTS)}) AND raw = '51'
             UNION ALL SELECT case_n, rail, '{RETURNED}', month, day, country, currency, amount_minor FROM tries
-                WHERE rail IN ({_among(BANK_DEBITS)}) AND NOT paid
+                WHERE rail IN ({_among(BANK_DEBITS)}) AND refused
         )
         SELECT network, rule, month, MIN(day) AS day, country, currency, amount_minor, policy, COUNT(*) AS n FROM (
             SELECT l.rail AS network, l.rule AS rule, l.month, l.day, l.country, l.currency, {era} AS era,
@@ -85,7 +85,7 @@ def _tries() -> str:
     return f"""WITH rails(kind, network, rail) AS (VALUES {{rails}}),
         tries AS (
             SELECT a.case_n, a.nth, epoch_us(a.tried_at) AS us, CAST(a.tried_at AS DATE) AS day, a.month, a.amount_minor, a.currency,
-                a.result = 'paid' AS paid, a.raw, a.mac, a.identity, a.billed_to, COALESCE(a.billed_country, '') AS country, r.rail,
+                a.result = 'paid' AS paid, a.result = 'declined' AS refused, a.raw, a.mac, a.identity, a.billed_to, COALESCE(a.billed_country, '') AS country, r.rail,
                 {_since(rule("VISA-CAT1"))} AS never, {_since(rule("VISA-VSPS"))} AS stop,
                 COALESCE(ltrim(a.mac, '0') IN ({_among(rule("MC-TPE-MAC").codes)}), FALSE) AS advised
             FROM attempts a LEFT JOIN rails r ON r.kind = a.billed_kind AND r.network IS NOT DISTINCT FROM a.billed_network
