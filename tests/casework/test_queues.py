@@ -1,6 +1,7 @@
 """Queues: which cases are in each, whose they are, how their clocks run; and the stage of a company."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 
@@ -12,6 +13,26 @@ from recoup.store.engines import reading, writing
 from tests.support import house as houses
 
 FRIDAY = datetime(2026, 3, 6, 10, tzinfo=UTC)
+
+
+def test_the_top_begins_after_the_largest_twentieth(database_url: str) -> None:
+    """Whatever the amounts, many of them the same; in each currency apart, and not at all where few are open."""
+    dice = Random(5)
+    with houses.standing(database_url) as house:
+        merchant = houses.add_merchant(house)
+        open_now = {c: [dice.choice((900, 1900, 4900, 9900, dice.randrange(1, 90_000))) for _ in range(n)]
+                    for c, n in (("EUR", 53), ("USD", 20), ("GBP", 19))}  # fmt: skip
+        views = [
+            houses.view(f"{currency}{k}", debt__amount_minor=amount, debt__currency=currency)
+            for currency, amounts in open_now.items()
+            for k, amount in enumerate(amounts)
+        ]
+        houses.fail(house, merchant, *views, lives=None)
+        with reading(house.db) as tx:
+            assert queues.edges(tx, merchant.id) == {
+                "EUR": sorted(open_now["EUR"], reverse=True)[2],
+                "USD": sorted(open_now["USD"], reverse=True)[1],
+            }
 
 
 def test_every_queue_has_its_cases_and_no_other(database_url: str) -> None:

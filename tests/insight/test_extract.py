@@ -1,5 +1,6 @@
 """The extract holds what the cases hold, on both databases; a second refresh reads only what moved and says the same."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 
 from recoup.domain import facts as f
-from recoup.domain.view import Debt
+from recoup.domain.view import Attempt, Debt, Result, Trigger
 from recoup.engine.house import House
 from recoup.insight import behind, extract
 from recoup.insight import fresh as fresh_room
@@ -17,7 +18,7 @@ from recoup.insight.fresh import frame
 from recoup.insight.incremental import incremental
 from recoup.insight.measure import measure, the
 from recoup.insight.money import at_risk, cash_recovered, involuntary_churn, waterfall
-from recoup.insight.recovery import cohorts, recovery_curve, speed, split
+from recoup.insight.recovery import cohorts, recovery_curve, recovery_curves, speed, split
 from recoup.insight.tries import rungs, timing
 from recoup.store.merchants import Merchant
 from tests.insight.crafted import NOW, clean, keep, standing_at_now, story
@@ -281,6 +282,40 @@ def test_parts_that_hold_nothing_moved_are_kept_as_they_are(
     )
     joined = "SELECT COUNT(*) FROM attempts a JOIN cases c ON c.case_n = a.case_n WHERE c.id = a.case_id"
     assert second.number(joined) == second.number("SELECT COUNT(*) FROM attempts") > 60
+
+
+def test_attempts_by_number_and_by_hour_are_those_of_the_stories(house: House, merchant: Merchant) -> None:
+    stories = clean(60)
+    keep(house, merchant, stories)
+    found = frame(house, merchant)
+    by_number: dict[int, list[Attempt]] = defaultdict(list)
+    by_hour: dict[tuple[int, int], list[Attempt]] = defaultdict(list)
+    for told in stories:
+        for nth, a in enumerate(sorted(told.case.attempts, key=lambda a: a.at), 1):
+            by_number[nth].append(a)
+            if a.trigger is Trigger.RECOUP:
+                by_hour[a.at.isoweekday(), a.at.hour].append(a)
+    made = {r.k: r for r in rungs(found)}
+    for nth, tries in by_number.items():
+        paid = [a.amount_minor for a in tries if a.result is Result.PAID]
+        assert (made[nth].made, made[nth].approved) == (len(tries), len(paid))
+        assert made[nth].mean_minor == pytest.approx(sum(paid) / len(paid) if paid else 0)
+    assert set(made) == set(by_number)
+    assert [(h.weekday, h.hour, h.made, h.approved) for h in timing(found)] == [
+        (*place, len(tries), sum(a.result is Result.PAID for a in tries))
+        for place, tries in sorted(by_hour.items())
+    ]
+    assert rungs(found, most=1) == rungs(found)[:1]
+    assert len([sql for sql, _ in found._kept if "FROM attempts" in sql]) == 1, "both come of one pass"
+
+
+def test_one_curve_over_all_cohorts_is_that_of_all(house: House, merchant: Merchant) -> None:
+    keep(house, merchant, clean(60))
+    found = frame(house, merchant)
+    for where in (Where(), Where(currency="EUR")):
+        months = recovery_curves(found, by="cohort", where=where, by_value=bool(where.currency), whole=True)
+        assert months.pop("all") == recovery_curve(found, where=where, by_value=bool(where.currency))
+        assert months == recovery_curves(found, by="cohort", where=where, by_value=bool(where.currency))
 
 
 def test_nobody_waits_for_a_large_merchants_refresh(

@@ -12,6 +12,7 @@ from recoup.store import merchants, overview
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.overview import Filters
+from recoup.store.tables import cases
 from recoup.web.pages import today
 from tests.support import house as houses
 from tests.web import pages
@@ -47,6 +48,19 @@ def test_a_new_installation_shows_how_to_send_the_first_failure(house: House) ->
         assert "No worker is running" in html
         pages.beat(house)
         assert "No worker is running" not in client.get("/").text
+
+
+def test_today_says_how_many_answers_are_unknown(house: House) -> None:
+    merchant = houses.add_merchant(house)
+    yen = houses.view(2, debt__currency="JPY", debt__amount_minor=500)
+    houses.fail(house, merchant, houses.view(1), yen, houses.view(3), lives=houses.NEVER_PAYS)
+    pages.person(house)
+    with pages.client_of(house) as client:
+        pages.signed_in(client)
+        assert "unknown payment answer" not in client.get("/").text
+        with writing(house.db) as tx:
+            tx.execute(cases.update().where(cases.c.id.in_(["c_1", "c_2"])).values(state="unknown"))
+        assert "2 cases with an unknown payment answer" in client.get("/").text
 
 
 def test_today_says_what_came_back_per_currency_and_against_last_month(house: House) -> None:

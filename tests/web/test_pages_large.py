@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from threading import Event
 
 import pytest
+import sqlalchemy as sa
 
 from recoup.engine.house import House
 from recoup.insight import alerts, behind, extract, fresh
-from recoup.insight.frame import opened
+from recoup.insight.frame import Frame, opened
 from recoup.store.engines import writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import cases
 from recoup.web.pages import insight
-from tests.insight.crafted import clean, keep, standing_at_now
+from tests.insight.crafted import clean, keep, standing_at_now, story
 from tests.support.house import clock_of, standing
+from tests.support.waiting import HANGS_S
 from tests.web.pages import client_of, person, signed_in
 
 
@@ -75,3 +78,55 @@ def test_a_small_merchants_alerts_are_looked_for_anew(
     with client_of(house) as client:
         signed_in(client)
         assert "collected than was owed" in client.get("/alerts").text
+
+
+def test_figures_that_another_process_made_are_shown_once_they_were_asked_for(
+    house: House, merchant: Merchant
+) -> None:
+    """A worker refreshes them every half hour; no visitor is the first to ask."""
+    asked: list[int] = []
+    ready = fresh.frame(house, merchant, warm=lambda new: asked.append(new.stamp.generation))
+    keep(house, merchant, [story("new", "O", age=3)])
+    newer = extract.refresh(house.db, merchant, house.clock.now())
+    gate = Event()
+
+    def slowly(new: Frame) -> None:
+        gate.wait(HANGS_S)
+        asked.append(new.stamp.generation)
+
+    assert fresh.frame(house, merchant, warm=slowly).stamp == ready.stamp
+    assert fresh.frame(house, merchant, warm=slowly).stamp == ready.stamp
+    gate.set()
+    behind.wait(fresh.job_of(merchant))
+    assert asked == [newer.generation]
+    assert fresh.frame(house, merchant, warm=slowly).stamp == newer
+    for _ in range(2):  # two generations on, the files of what was ready are gone
+        keep(house, merchant, [story(f"newer{_}", "O", age=3)])
+        last = extract.refresh(house.db, merchant, house.clock.now())
+    assert fresh.frame(house, merchant).stamp == last
+
+
+def statements(house: House, page: str) -> list[str]:
+    told: list[str] = []
+    with client_of(house) as client:
+        signed_in(client)
+        client.get(page)
+        sa.event.listen(house.db, "before_cursor_execute", lambda _c, _k, text, *_: told.append(text))
+        assert client.get(page).status_code == 200
+    return told
+
+
+def test_what_is_open_is_looked_through_once_for_the_largest_of_it(house: House, merchant: Merchant) -> None:
+    for page in ("/queues", "/queues/high_value"):
+        told = [s for s in statements(house, page) if "GROUP BY cases.currency, cases.amount_minor" in s]
+        assert len(told) == 1
+
+
+def test_a_list_that_is_whole_is_not_counted_again(house: House, merchant: Merchant) -> None:
+    assert not [s for s in statements(house, "/cases?q=cus_7") if "count(*)" in s and "customer_id" in s]
+    assert [s for s in statements(house, "/cases") if "count(*)" in s]
+
+
+def test_today_asks_what_is_open_once(house: House, merchant: Merchant) -> None:
+    told = [s for s in statements(house, "/") if "closed_at IS NULL" in s and "GROUP BY cases.currency" in s]
+    assert len(told) == 1

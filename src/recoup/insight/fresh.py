@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recoup.insight import extract
 from recoup.insight.behind import behind
 from recoup.insight.company import facts_of
+from recoup.insight.extract import Stamp
 from recoup.insight.frame import Frame, opened
 
 if TYPE_CHECKING:
@@ -41,10 +43,13 @@ def frame(
     where = zone or facts_of(house.db, merchant.id).zone
     large = old is not None and old.cases >= LARGE
     if at_most is None and large and old is not None and old.zone == where and not merchant.on_test_clock:
+        ready = _ready_of(root, old)
         if LATER <= real - old.made_at <= STALE:
             behind(job_of(merchant), lambda: _renew(house, merchant, where, warm))
+        elif ready.stamp != old:  # a worker made newer ones
+            behind(job_of(merchant), lambda: _adopt(root, opened(root, old), warm))
         if timedelta(0) <= real - old.made_at <= STALE:
-            return _shown.get(f"{root}/{merchant.id}") or opened(root, old)
+            return ready
     at_most = at_most if at_most is not None else LATER if large else SOON
     return opened(root, extract.refresh(house.db, merchant, real, at_most=at_most, zone=where))
 
@@ -54,19 +59,35 @@ def job_of(merchant: "Merchant") -> str:
     return f"refresh {merchant.id}"
 
 
-_shown: dict[str, Frame] = {}
-"""What pages go on showing while the next figures are made ready, by merchant."""
+_ready: dict[str, Frame] = {}
+"""What pages show of a large merchant: the newest figures that have been asked for, so that they answer at once."""
+
+
+def _ready_of(root: Path, newest: Stamp) -> Frame:
+    """Those of one generation before the newest at most, whose files are there still; else the newest, ready or not."""
+    key = _key(root, newest)
+    found = _ready.get(key)
+    if (
+        found is None
+        or found.stamp.zone != newest.zone
+        or not 0 <= newest.generation - found.stamp.generation <= 1
+        or not found.folder.exists()
+    ):
+        found = _ready[key] = opened(root, newest)
+    return found
 
 
 def _renew(house: "House", merchant: "Merchant", zone: str, warm: Callable[[Frame], object] | None) -> None:
     root = extract.home(house.db)
-    key = f"{root}/{merchant.id}"
-    old = extract.current(root, merchant.id)
-    if old is not None:
-        _shown[key] = opened(root, old)
-    try:
-        stamp = extract.refresh(house.db, merchant, house.clock.now(), at_most=LATER, zone=zone)
-        if warm is not None:
-            warm(opened(root, stamp))
-    finally:
-        _shown.pop(key, None)
+    stamp = extract.refresh(house.db, merchant, house.clock.now(), at_most=LATER, zone=zone)
+    _adopt(root, opened(root, stamp), warm)
+
+
+def _adopt(root: Path, frame: Frame, warm: Callable[[Frame], object] | None) -> None:
+    if warm is not None:
+        warm(frame)
+    _ready[_key(root, frame.stamp)] = frame
+
+
+def _key(root: Path, stamp: Stamp) -> str:
+    return f"{root}/{stamp.merchant_id}"

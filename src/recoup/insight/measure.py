@@ -75,20 +75,26 @@ def question(
 
 
 def _sql(card: Card, window: int, where: Where, by: str | None) -> tuple[str, list[Value]]:
-    """SUM(above), SUM(below) and their squares over customers (cases, where the table knows no customers)."""
+    """SUM(above) and SUM(below); with money also their squares over customers, which its interval needs."""
     condition, values = where.sql()
-    if card.table == "renewals":
-        own, cluster = condition, "customer_id"
-    else:
-        own, cluster = (
-            f"case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition})",
-            "case_n",
-        )
+    of_cases = card.table == "renewals"
+    own = (
+        condition
+        if of_cases
+        else f"case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition})"
+    )
     ripe, above, below = (text.format(days=int(window)) for text in (card.where, card.above, card.below))
     split = _split(card, where, by)
+    if _by_rows(card):
+        sql = f"""
+        WITH single AS (SELECT {split} AS of, {above} AS a, {below} AS b FROM {card.table} t WHERE {ripe} AND {own})
+        SELECT of, CAST(SUM(a) AS DOUBLE) AS a, CAST(SUM(b) AS DOUBLE) AS b, CAST(COUNT(*) AS BIGINT) AS n, 0 AS customers,
+            NULL AS aa, NULL AS ab, NULL AS bb
+        FROM single GROUP BY of ORDER BY of"""
+        return sql, values
     sql = f"""
         WITH single AS (
-            SELECT {split} AS of, {cluster} AS who, {above} AS a, {below} AS b FROM {card.table} t WHERE {ripe} AND {own}
+            SELECT {split} AS of, {"customer_id" if of_cases else "case_n"} AS who, {above} AS a, {below} AS b FROM {card.table} t WHERE {ripe} AND {own}
         ), per AS (
             SELECT of, who, SUM(a) AS a, SUM(b) AS b, COUNT(*) AS n FROM single GROUP BY of, who
         )
@@ -96,6 +102,11 @@ def _sql(card: Card, window: int, where: Where, by: str | None) -> tuple[str, li
             SUM(CAST(a AS DOUBLE) * a) AS aa, SUM(CAST(a AS DOUBLE) * b) AS ab, SUM(CAST(b AS DOUBLE) * b) AS bb
         FROM per GROUP BY of ORDER BY of"""
     return sql, values
+
+
+def _by_rows(card: Card) -> bool:
+    """Whether the interval is that of a count of rows, for which it does not matter whose they are."""
+    return card.basis is not Basis.VALUE and card.unit is Unit.SHARE
 
 
 def _figure(frame: Frame, card: Card, window: int, where: Where, by: str | None, sums: _Sums) -> Figure:
@@ -116,7 +127,7 @@ def _interval(
     frame: Frame, card: Card, window: int, where: Where, by: str | None, sums: _Sums, r: float
 ) -> Interval | None:
     assert sums.b
-    if card.basis is not Basis.VALUE and card.unit is Unit.SHARE:
+    if _by_rows(card):
         return wilson(sums.a or 0.0, sums.b)
     if sums.customers < 2:
         return None

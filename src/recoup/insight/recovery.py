@@ -42,9 +42,15 @@ def recovery_curve(frame: Frame, *, where: Where = EVERYTHING, by_value: bool = 
 
 
 def recovery_curves(
-    frame: Frame, *, by: str | None = None, where: Where = EVERYTHING, by_value: bool = False
+    frame: Frame,
+    *,
+    by: str | None = None,
+    where: Where = EVERYTHING,
+    by_value: bool = False,
+    whole: bool = False,
 ) -> dict[str, Curve]:
-    """One curve for each value of a column of `frame.COLUMNS`, in its order; `{"all": curve}` without one."""
+    """One curve for each value of a column of `frame.COLUMNS`, in its order; `{"all": curve}` without one. `whole`: that of
+    all together, too, as `all`."""
     if by_value and not where.currency:
         raise ValueError("a curve by value is one for each currency; choose one")
     condition, values = where.sql()
@@ -56,12 +62,12 @@ def recovery_curves(
     heaps: dict[str, dict[int, dict[str, float]]] = {}
     totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for row in frame.rows(sql, values, kind=_Heap):
-        day = heaps.setdefault(row.of, {}).setdefault(
-            row.end_day, {"recovered": 0.0, "lost": 0.0, "open": 0.0}
-        )
-        day[_END[row.outcome]] += row.n
-        totals[row.of][0] += row.n
-        totals[row.of][1] += row.square
+        for of in (row.of, "all") if whole and by is not None else (row.of,):
+            days = heaps.setdefault(of, {})
+            day = days.setdefault(row.end_day, {"recovered": 0.0, "lost": 0.0, "open": 0.0})
+            day[_END[row.outcome]] += row.n
+            totals[of][0] += row.n
+            totals[of][1] += row.square
     worth = {of: (n * n / square if by_value and square else None) for of, (n, square) in totals.items()}
     return {of: curve(days_from(days), effective=worth[of]) for of, days in heaps.items()}
 

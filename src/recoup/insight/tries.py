@@ -3,7 +3,7 @@
 import msgspec
 
 from recoup.insight.figures import Interval
-from recoup.insight.frame import EVERYTHING, Frame, Where
+from recoup.insight.frame import EVERYTHING, Frame, Value, Where
 from recoup.insight.intervals import wilson
 
 
@@ -25,21 +25,18 @@ def rungs(frame: Frame, *, where: Where = EVERYTHING, most: int = 12) -> list[Ru
     """By attempt number, the first (failed) one included as number 1."""
     condition, values = where.sql()
     chosen = f"renewals WHERE outcome <> 'X' AND {condition}"
-    made_by_k = f"""SELECT nth AS k, COUNT(*) AS made, CAST(SUM(CASE WHEN result = 'paid' THEN 1 ELSE 0 END) AS BIGINT) AS approved,
-            AVG(CASE WHEN result = 'paid' THEN amount_minor END) AS mean_minor
-        FROM attempts WHERE case_n IN (SELECT case_n FROM {chosen}) AND result IN ('paid', 'declined') AND nth <= {int(most)}
-        GROUP BY nth ORDER BY nth"""
     back_by_k = f"SELECT paid_nth AS k, outcome = 'R' AS back, COUNT(*) AS n FROM {chosen} GROUP BY 1, 2"
     ends = [(r["k"], bool(r["back"]), int(str(r["n"]))) for r in frame.dicts(back_by_k, values)]
     cases = sum(n for _, _, n in ends)
     found = []
-    for r in frame.dicts(made_by_k, values):
+    made_by_k = [r for r in _counted(frame, where) if r["k"] is not None and int(str(r["k"])) <= most]
+    for r in sorted(made_by_k, key=lambda r: int(str(r["k"]))):
         k, made, approved = (int(str(r[n])) for n in ("k", "made", "approved"))
         back = sum(n for nth, came, n in ends if came and nth is not None and int(str(nth)) <= k)
         found.append(
             Rung(
                 k=k, made=made, approved=approved, approval=approved / made, interval=wilson(approved, made),
-                cumulative=back / cases if cases else 0.0, mean_minor=float(str(r["mean_minor"] or 0)),
+                cumulative=back / cases if cases else 0.0, mean_minor=int(str(r["minor"])) / approved if approved else 0.0,
             )
         )  # fmt: skip
     return found
@@ -66,9 +63,25 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True):
 
 def timing(frame: Frame, *, where: Where = EVERYTHING) -> list[Hour]:
     """The heat map of our own retries. Few in a cell say nothing; the counts stand beside."""
+    cells = [r for r in _counted(frame, where) if r["k"] is None and r["ours"]]
+    names = Hour.__struct_fields__
+    return sorted(
+        (Hour(**{n: int(str(r[n])) for n in names}) for r in cells), key=lambda h: (h.weekday, h.hour)
+    )
+
+
+def _counted(frame: Frame, where: Where) -> list[dict[str, Value]]:
+    """Answered attempts by number, and by weekday, hour and whether they were ours, in one pass: finding those of the chosen
+    cases is most of the work."""
     condition, values = where.sql()
-    sql = f"""SELECT weekday, hour, COUNT(*) AS made, CAST(SUM(CASE WHEN result = 'paid' THEN 1 ELSE 0 END) AS BIGINT) AS approved
-        FROM attempts WHERE trigger IN ('recoup', 'backup') AND result IN ('paid', 'declined')
-            AND case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition})
-        GROUP BY 1, 2 ORDER BY 1, 2"""
-    return frame.rows(sql, values, kind=Hour)
+    sql = f"""
+        WITH groups AS (
+            SELECT nth, weekday, hour, trigger IN ('recoup', 'backup') AS ours, COUNT(*) AS made,
+                SUM(CASE WHEN result = 'paid' THEN 1 ELSE 0 END) AS approved, SUM(CASE WHEN result = 'paid' THEN amount_minor ELSE 0 END) AS minor
+            FROM attempts WHERE result IN ('paid', 'declined')
+                AND case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition}) GROUP BY 1, 2, 3, 4
+        )
+        SELECT nth AS k, weekday, hour, ours, CAST(SUM(made) AS BIGINT) AS made, CAST(SUM(approved) AS BIGINT) AS approved,
+            CAST(SUM(minor) AS BIGINT) AS minor
+        FROM groups GROUP BY GROUPING SETS ((nth), (weekday, hour, ours))"""
+    return frame.dicts(sql, values)

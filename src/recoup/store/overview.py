@@ -39,10 +39,15 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
     open: int = 0
     open_minor: int = 0
+    unknown: int = 0
+    """Of the open ones, those whose payment answer is unknown."""
 
 
-def totals(connection: Connection, merchant_id: str, since: datetime, until: datetime) -> list[Totals]:
-    """One row per currency, the largest first by what failed. `open` is as of now, whenever it failed."""
+def totals(
+    connection: Connection, merchant_id: str, since: datetime, until: datetime, *, of_now: bool = True
+) -> list[Totals]:
+    """One row per currency, the largest first by what failed. `open` is as of now, whenever it failed, and left out where
+    `of_now` is false."""
     c = cases.c
     moment = c.opened_at.type
     start, end = sa.bindparam("since", since, type_=moment), sa.bindparam("until", until, type_=moment)
@@ -55,14 +60,14 @@ def totals(connection: Connection, merchant_id: str, since: datetime, until: dat
     asked = (
         (sa.and_(c.opened_at >= start, c.opened_at < end), {"failed": sa.true()}),
         (sa.and_(c.closed_at >= start, c.closed_at < end), of_span),
-        (c.closed_at.is_(None), {"open": sa.true()}),
+        (c.closed_at.is_(None), {"open": sa.true(), "unknown": c.state == "unknown"}),
     )
     told: dict[str, dict[str, int]] = {}
-    for which, conditions in asked:
+    for which, conditions in asked if of_now else asked[:2]:
         wanted = []
         for name, condition in conditions.items():
             wanted.append(sa.func.sum(sa.case((condition, 1), else_=0)).label(name))
-            if name != "left":
+            if name not in ("left", "unknown"):
                 wanted.append(
                     sa.func.sum(sa.case((condition, c.amount_minor), else_=0)).label(f"{name}_minor")
                 )

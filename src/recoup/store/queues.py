@@ -31,13 +31,15 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-def conditions(connection: Connection, merchant_id: str) -> dict[str, sa.ColumnElement[bool]]:
+Edges = dict[str, int]
+"""By currency, above which amount a case is among the largest."""
+
+
+def _conditions(edges: Edges) -> dict[str, sa.ColumnElement[bool]]:
     """Which open cases are in which queue, by the queue's id."""
-    return _conditions(_large(connection, merchant_id))
-
-
-def _conditions(large: Sequence[sa.ColumnElement[bool]]) -> dict[str, sa.ColumnElement[bool]]:
     c = cases.c
+    top = [sa.and_(c.currency == currency, c.amount_minor > least) for currency, least in edges.items()]
+    large = [c.amount_minor >= LARGE_MINOR, *top]
     is_open = c.closed_at.is_(None)
     other = sa.and_(c.queue.is_not(None), c.queue.not_in(NAMED), is_open)
     return {
@@ -54,26 +56,33 @@ def _conditions(large: Sequence[sa.ColumnElement[bool]]) -> dict[str, sa.ColumnE
     }
 
 
-def _large(connection: Connection, merchant_id: str) -> list[sa.ColumnElement[bool]]:
-    """Amounts of the top 5 % of what is open in each currency, where there is enough to have a top; and large ones."""
+def edges(connection: Connection, merchant_id: str) -> Edges:
+    """Where the top 5 % of what is open begins, in each currency that has enough to have a top. Asked once for a page: it looks
+    at every open case."""
     c = cases.c
-    mine = sa.and_(c.merchant_id == merchant_id, c.closed_at.is_(None))
-    sizes = sa.select(c.currency, sa.func.count().label("n")).where(mine).group_by(c.currency)
-    found: list[sa.ColumnElement[bool]] = [c.amount_minor >= LARGE_MINOR]
-    for row in connection.execute(sizes):
-        if row.n < LEAST_FOR_TOP:
-            continue
-        nth = int(row.n * TOP_SHARE)
-        edge = (
-            sa.select(c.amount_minor)
-            .where(mine, c.currency == row.currency)
-            .order_by(c.amount_minor.desc())
-            .offset(nth)
-            .limit(1)
-        )
-        least = connection.execute(edge).scalar_one()
-        found.append(sa.and_(c.currency == row.currency, c.amount_minor > least))
-    return found
+    query = (
+        sa.select(c.currency, c.amount_minor, sa.func.count().label("n"))
+        .where(c.merchant_id == merchant_id, c.closed_at.is_(None))
+        .group_by(c.currency, c.amount_minor)
+    )
+    sizes: dict[str, list[tuple[int, int]]] = {}
+    for row in connection.execute(query):
+        sizes.setdefault(row.currency, []).append((row.amount_minor, row.n))
+    return {
+        currency: _edge(found)
+        for currency, found in sorted(sizes.items())
+        if sum(n for _, n in found) >= LEAST_FOR_TOP
+    }
+
+
+def _edge(sizes: Sequence[tuple[int, int]]) -> int:
+    """The amount that comes right after the largest 5 %."""
+    left = int(sum(n for _, n in sizes) * TOP_SHARE)
+    for amount, n in sorted(sizes, reverse=True):
+        if left < n:
+            return amount
+        left -= n
+    raise AssertionError("a twentieth is less than all")
 
 
 class HandedOver(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +115,9 @@ def handed_over(
     return sorted(found, key=lambda each: (each.at, each.case_id))
 
 
-def counts(connection: Connection, merchant_id: str) -> dict[str, int]:
-    """How many cases are in each queue; a case may be in several."""
-    which = conditions(connection, merchant_id)
+def counts(connection: Connection, merchant_id: str, top: Edges | None = None) -> dict[str, int]:
+    """How many cases are in each queue; a case may be in several. `top`: the `edges`, where they are known already."""
+    which = _conditions(edges(connection, merchant_id) if top is None else top)
     wanted = [sa.func.sum(sa.case((cond, 1), else_=0)).label(name) for name, cond in which.items()]
     told = dict.fromkeys(which, 0)
     for some in _few():
@@ -128,11 +137,19 @@ def _few() -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def waiting(
-    connection: Connection, merchant_id: str, queue: str, *, owner: str | None = None, limit: int = 50
+    connection: Connection,
+    merchant_id: str,
+    queue: str,
+    *,
+    owner: str | None = None,
+    limit: int = 50,
+    top: Edges | None = None,
 ) -> list[Waiting]:
-    """The cases of one queue, the oldest first; with `owner` only that person's (empty: nobody's)."""
+    """The cases of one queue, the oldest first; with `owner` only that person's (empty: nobody's). `top` as for `counts`."""
     c = cases.c
-    mine = _conditions(_large(connection, merchant_id) if queue == "high_value" else ())[queue]
+    if top is None:
+        top = edges(connection, merchant_id) if queue == "high_value" else {}
+    mine = _conditions(top)[queue]
     query = overview.with_customers().where(c.merchant_id == merchant_id, mine)
     if owner is not None:
         query = query.where(c.owner == owner if owner else c.owner.is_(None))

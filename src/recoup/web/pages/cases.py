@@ -26,11 +26,11 @@ def cases_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     asked = request.query_params
     filters = Filters(**{name: str(asked.get(name, ""))[:200] for name in ("state", "category", "currency", "queue")},
                       text=str(asked.get("q", ""))[:200])  # fmt: skip
+    after = place(str(asked.get("after", "")))
     with reading(house.db) as tx:
-        found = overview.listed(
-            tx, visit.merchant.id, filters, after=place(str(asked.get("after", ""))), limit=PAGE + 1
-        )
-        count = overview.counted(tx, visit.merchant.id, filters)
+        found = overview.listed(tx, visit.merchant.id, filters, after=after, limit=PAGE + 1)
+        whole = after is None and len(found) <= PAGE
+        count = len(found) if whole else overview.counted(tx, visit.merchant.id, filters)
         currencies = overview.currencies(tx, visit.merchant.id)
         queues = overview.queues(tx, visit.merchant.id)
     more = len(found) > PAGE

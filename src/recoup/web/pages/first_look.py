@@ -136,8 +136,9 @@ def _finance(s: _Seen) -> FirstLook:
 
 
 def _cs(s: _Seen) -> FirstLook:
-    mine = queues.waiting(s.tx, s.merchant_id, "high_value", owner=s.visit.user.login)
-    free = queues.waiting(s.tx, s.merchant_id, "high_value", owner="")
+    top = queues.edges(s.tx, s.merchant_id)
+    mine = queues.waiting(s.tx, s.merchant_id, "high_value", owner=s.visit.user.login, top=top)
+    free = queues.waiting(s.tx, s.merchant_id, "high_value", owner="", top=top)
     owed: dict[str, int] = {}
     for each in mine:
         debt = each.listed.case.debt

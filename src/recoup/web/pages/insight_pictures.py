@@ -8,7 +8,7 @@ from markupsafe import Markup
 from recoup.insight import forecast as outlook
 from recoup.insight import money, recovery, tries, words
 from recoup.insight.company import Company
-from recoup.insight.curves import Curve
+from recoup.insight.curves import Curve, curve
 from recoup.insight.frame import Frame, Where
 from recoup.insight.intervals import wilson
 from recoup.web.pages import charts
@@ -42,8 +42,8 @@ Draw = Callable[[Frame, Where, Company], Picture]
 def curve_picture(frame: Frame, where: Where, company: Company) -> Picture:
     """Recovery by age, the last cohorts apart, the young ones dotted."""
     by_value = bool(where.currency)
-    whole = recovery.recovery_curve(frame, where=where, by_value=by_value)
-    months = recovery.recovery_curves(frame, by="cohort", where=where, by_value=by_value)
+    months = recovery.recovery_curves(frame, by="cohort", where=where, by_value=by_value, whole=True)
+    whole = months.pop("all", curve([]))
     last = list(months.items())[-3:]
     window = 30
     found = [_line("all", whole, window, "main", band=True)]
@@ -116,7 +116,7 @@ def _line(name: str, curve: Curve, window: int, tone: str, *, band: bool = False
 def waterfall_picture(frame: Frame, where: Where, company: Company) -> Picture:
     """From what failed to what is kept, in one currency."""
     found = money.waterfall(frame, where.currency, company, where=where)
-    sums = recovery.split(frame, "currency", where=where)
+    sums = recovery.split(frame, where=where)
     failed, back, lost, still = (
         sum(getattr(r, f"{name}_minor") for r in sums) for name in ("failed", "recovered", "lost", "open")
     )

@@ -55,9 +55,12 @@ def heaps(house: Home, visit: Visit, merchant_id: str) -> tuple[list[Heap], Stag
     """Every queue with its count, those of the visitor's role first."""
     with reading(house.db) as tx:
         stage = stage_of(tx, merchant_id, visit.now)
-        counts = queues.counts(tx, merchant_id)
+        top = queues.edges(tx, merchant_id)
+        counts = queues.counts(tx, merchant_id, top)
         found = {
-            q.id: queues.waiting(tx, merchant_id, q.id, limit=200) for q in casework.QUEUES if counts[q.id]
+            q.id: queues.waiting(tx, merchant_id, q.id, limit=200, top=top)
+            for q in casework.QUEUES
+            if counts[q.id]
         }
     out = []
     for queue in casework.QUEUES:
@@ -108,8 +111,9 @@ def queue_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     owner = {"me": visit.user.login, "nobody": ""}.get(asked)
     with reading(house.db) as tx:
         stage = stage_of(tx, visit.merchant.id, visit.now)
-        count = queues.counts(tx, visit.merchant.id)[queue.id]
-        found = queues.waiting(tx, visit.merchant.id, queue.id, owner=owner, limit=SHOWN)
+        top = queues.edges(tx, visit.merchant.id)
+        count = queues.counts(tx, visit.merchant.id, top)[queue.id]
+        found = queues.waiting(tx, visit.merchant.id, queue.id, owner=owner, limit=SHOWN, top=top)
     return desk(
         visit, "queue.html", tab="/queues", queue=queue, rows=rows_of(queue, found, visit), count=count,
         owner=queue.owner(stage), asked=asked, done=str(request.query_params.get("done", "")),

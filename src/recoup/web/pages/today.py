@@ -38,12 +38,12 @@ def today(house: Home, visit: Visitor) -> Response[str]:
     start, last, last_until = spans(visit.now, visit.zone)
     with reading(house.db) as tx:
         if not overview.ever(tx, merchant.id):
-            base, troubles = house.links.base_url, _troubles(tx, merchant, visit)
+            base, troubles = house.links.base_url, _troubles(tx, merchant, visit, 0)
             return desk(visit, "empty.html", tab="/", base=base, troubles=troubles)
         now = overview.totals(tx, merchant.id, start, visit.now + timedelta(seconds=1))
-        before = {t.currency: t for t in overview.totals(tx, merchant.id, last, last_until)}
+        before = {t.currency: t for t in overview.totals(tx, merchant.id, last, last_until, of_now=False)}
         waiting, waiting_count = overview.waiting(tx, merchant.id)
-        troubles = _troubles(tx, merchant, visit)
+        troubles = _troubles(tx, merchant, visit, sum(t.unknown for t in now))
         mails = overview.messages_undone(tx, merchant.id)
         stage = stage_of(tx, merchant.id, visit.now)
         look = first_look(tx, merchant.id, visit, stage, now)
@@ -106,7 +106,7 @@ def _cases(count: int) -> str:
     return "1 case" if count == 1 else f"{count:,} cases"
 
 
-def _troubles(tx: Connection, merchant: Merchant, visit: Visit) -> list[Trouble]:
+def _troubles(tx: Connection, merchant: Merchant, visit: Visit, unknown: int) -> list[Trouble]:
     """Everything that stands still or was refused, plainly."""
     found = []
     if merchant.rests_until is not None and merchant.rests_until > visit.real:
@@ -134,7 +134,6 @@ def _troubles(tx: Connection, merchant: Merchant, visit: Visit) -> list[Trouble]
                 f"{failed} {plural} could not be sent", "Each says why.", "/messages?status=failed", "Look"
             )
         )
-    unknown = overview.counted(tx, merchant.id, overview.Filters(state="unknown"))
     if unknown:
         says = f"{_cases(unknown)} with an unknown payment answer; nothing is charged there meanwhile"
         found.append(Trouble(says, "The provider is asked again by itself.", "/cases?state=unknown", "Look"))
