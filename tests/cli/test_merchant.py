@@ -48,6 +48,20 @@ def test_what_is_added_can_be_used(desk: Desk, house: House) -> None:
     assert set(found.scopes) == {"read", "write", "admin"}
 
 
+def test_its_country_is_two_letters_or_not_told(desk: Desk, house: House) -> None:
+    desk.merchant("acme")
+    for told, kept in (("de", "DE"), (None, "DE"), ("none", None)):
+        desk.done(
+            "merchant",
+            "change",
+            "acme",
+            *(("--country", told) if told else ("--support", "help@acme.example")),
+        )
+        assert json.loads(desk.done("merchant", "show", "acme"))["country"] == kept
+    wrong = desk.run("merchant", "change", "acme", "--country", "Germany")
+    assert (wrong.returncode, "two letters" in wrong.stderr) == (2, True)
+
+
 def test_secrets_are_shown_once_and_stored_sealed(desk: Desk, house: House) -> None:
     added = desk.merchant("acme")
     shown = desk.done("merchant", "show", "acme") + desk.done("merchant", "list", "--json")

@@ -16,9 +16,13 @@ from recoup.domain.case import Case
 from recoup.domain.view import Attempt, Method, Result, Trigger
 from recoup.domain.winning_code import network_name
 from recoup.engine.house import House
+from recoup.engine.surroundings import around
+from recoup.insight.card import card as shown
 from recoup.insight.fees import METRIC, FeeLedger, Fees, cost, fee_ledger, of_merchant
 from recoup.insight.figures import Basis, Grouping, Scope, Unit, UnlikeFigures
 from recoup.insight.fresh import frame
+from recoup.store import merchants
+from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.rows import attempt_row
 from tests.insight.crafted import NOW, Story, keep, standing_at_now, story
@@ -52,7 +56,7 @@ def as_sums(found: FeeLedger) -> Sums:
     return {(r.month, r.network, r.rule, r.currency): (r.attempts, r.amount) for r in found.rows}
 
 
-def by_case(stories: Sequence[Story], returned: float = 0.0) -> Sums:
+def by_case(stories: Sequence[Story], returned: float = 0.0, country: str | None = None) -> Sums:
     """The same from the ledgers of the cases, one after the other."""
     cases = [s.case for s in stories]
     others: dict[str, list[tuple[str, Counted]]] = defaultdict(list)
@@ -66,7 +70,7 @@ def by_case(stories: Sequence[Story], returned: float = 0.0) -> Sums:
     amounts: dict[tuple[str, str, str, str], Decimal] = defaultdict(Decimal)
     for c in cases:
         beside = [o for m in {m.identity for m in c.methods} for id, o in others[m] if id != c.id]
-        for entry in ledger(c.view(NOW), others=beside, returned=returned):
+        for entry in ledger(c.view(NOW), others=beside, returned=returned, merchant_country=country):
             rails = _rails(c, next(a for a in c.attempts if a.id == entry.attempt_id))
             for line in entry.fee.lines:
                 key = (f"{entry.at:%Y-%m}", rails, line.rule, line.currency)
@@ -189,6 +193,33 @@ def test_a_month_is_told_with_its_meaning_its_source_and_its_doubts(house: House
         dollars + euros[0]
     assert any("where each card was issued" in d for d in found.doubts)
     assert any("1 of 4 cost what is not known here" in d for d in found.doubts)
+
+
+def test_the_merchants_own_country_is_the_one_that_prices(house: House, merchant: Merchant) -> None:
+    """A German merchant pays the dearer price for a card of another region; so say the case's own ledger and the decision."""
+    stories = [
+        again("a", "43", (1, 3), currency="USD", customer__country="US", method__country="US"),
+        again("b", "R1", (2,)),
+    ]
+    keep(house, merchant, stories)
+    prices = [as_sums(told(house, merchant, country=c)) for c in (None, "DE")]
+    key = ("2026-10", "visa", "VISA-CAT1", "USD")
+    assert [p[key] for p in prices] == [(2, Decimal("0.20")), (2, Decimal("0.50"))]
+    assert prices[1] == by_case(stories, country="DE")
+    with writing(house.db) as tx:
+        merchants.change(tx, merchant.id, country="DE")
+        merchant = merchants.get(tx, merchant.id)
+    found = of_merchant(house, merchant, frame(house, merchant))
+    assert as_sums(found) == prices[1]
+    assert any("a merchant in DE" in d for d in found.doubts)
+    case = stories[0].case
+    with reading(house.db) as tx:
+        policy = house.policy(tx, merchant.id, case.policy)
+        beside = around(house, tx, merchant, [case], [policy], NOW)[case.id]
+        card = shown(house, tx, merchant, case, NOW, where="UTC")
+    assert beside.country == "DE"
+    paid = [v.fee.amount for v in card.verdicts if v.fee is not None]
+    assert paid == [Decimal("0.25")] * 2
 
 
 def test_fees_of_every_case_count_and_none_is_told_where_none_is_due(

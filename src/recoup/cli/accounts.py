@@ -47,7 +47,15 @@ FIELDS = {
 
 
 def add(
-    house: House, name: str, psp: str, given: Given, brand: Given, *, policy: str, test_clock: str | None
+    house: House,
+    name: str,
+    psp: str,
+    given: Given,
+    brand: Given,
+    *,
+    policy: str,
+    test_clock: str | None,
+    country: str | None = None,
 ) -> Shown:
     """Registers a merchant; what is shown once. Raises `Fault`, `NameTaken`, `PolicyRefused`, `NoSuchPolicy`."""
     merchant_id, now = new_id("m"), house.clock.now()
@@ -62,7 +70,8 @@ def add(
             tx, id=merchant_id, name=_name(name), psp=psp, account=house.vault.seal(account),
             brand=_brand(Brand(), brand), policy=f"{parsed.name}@1", now=now, clock=clock,
         )  # fmt: skip
-        merchants.change(tx, merchant_id, policy=policies.keep(tx, merchant_id, parsed, toml, now))
+        kept = policies.keep(tx, merchant_id, parsed, toml, now)
+        merchants.change(tx, merchant_id, policy=kept, country=_country(country))
         _domain_is_free(tx, merchant_id)
         api_key = _new_key(tx, merchant_id, now)
         switch_holdout(tx, merchant_id, now=clock or now, on=True, actor="engine")
@@ -75,8 +84,8 @@ def add(
     }
 
 
-def change(house: House, name: str, given: Given, brand: Given) -> Shown:
-    """Changes the account or the brand; a new hook secret goes before the old one, which stays valid."""
+def change(house: House, name: str, given: Given, brand: Given, *, country: str | None = None) -> Shown:
+    """Changes the account, the brand or the country; a new hook secret goes before the old one, which stays valid."""
     with writing(house.db) as tx:
         merchant = merchants.get(tx, name, lock=True)
         account = house.vault.open(merchant.account)
@@ -89,6 +98,7 @@ def change(house: House, name: str, given: Given, brand: Given) -> Shown:
             merchant.id,
             account=house.vault.seal(account),
             brand=msgspec.json.encode(_brand(merchant.brand, brand)).decode(),
+            country=merchant.country if country is None else _country(country),
         )
         _domain_is_free(tx, merchant.id)
     return shown(house, name)
@@ -135,6 +145,7 @@ def shown(house: House, name: str) -> Shown:
         **row,
         "hook_url": _hook_url(house, merchant.psp, merchant.id),
         "account": {k: "set" if k in ("token", "key", "hook_secret") else v for k, v in account.items()},
+        "country": merchant.country,
         "model": model or "shipped",
         "renewal_model": predicts or "shipped",
         "brand": msgspec.to_builtins(merchant.brand),
@@ -345,6 +356,18 @@ def _origins(written: str) -> tuple[str, ...]:
             USAGE,
         )
     return named
+
+
+def _country(written: str | None) -> str | None:
+    """Two capital letters; None where nobody has told. Raises `Fault`."""
+    if written is None or written == "none":
+        return None
+    if not re.fullmatch(r"[A-Za-z]{2}", written):
+        raise Fault(
+            f"--country {written!r} is no country; fees are priced by it; write its two letters (ISO 3166), such as DE",
+            USAGE,
+        )
+    return written.upper()
 
 
 def _name(name: str) -> str:

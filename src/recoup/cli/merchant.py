@@ -54,6 +54,12 @@ AppOrigins = Annotated[
         help="Where your own product runs, such as https://app.acme.example, for the banner; repeatable; all at once; 'none' for none.",
     ),
 ]
+Country = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the merchant sits, two letters such as DE: what card networks' fees are priced by; 'none' where nobody knows.",
+    ),
+]
 HomeUrl = Annotated[str | None, typer.Option(help="Your own site.")]
 SmsUrl = Annotated[
     str | None,
@@ -87,6 +93,7 @@ def add(
     home_url: HomeUrl = None,
     pay_domain: PayDomain = None,
     app_origin: AppOrigins = None,
+    country: Country = None,
     test_clock: Annotated[
         str | None, typer.Option(help="Live on a clock of its own that begins here.", metavar="INSTANT")
     ] = None,
@@ -102,7 +109,11 @@ def add(
     brand = {"name": brand_name or name, "support": support, "home_url": home_url, "pay_domain": pay_domain,
              "origins": None if app_origin is None else " ".join(app_origin)}  # fmt: skip
     with opened() as house:
-        accounts.show(accounts.add(house, name, psp, given, brand, policy=policy, test_clock=test_clock))
+        accounts.show(
+            accounts.add(
+                house, name, psp, given, brand, policy=policy, test_clock=test_clock, country=country
+            )
+        )
 
 
 @app.command("list")
@@ -144,6 +155,7 @@ def change(
     home_url: HomeUrl = None,
     pay_domain: PayDomain = None,
     app_origin: AppOrigins = None,
+    country: Country = None,
     sms_url: SmsUrl = None,
     chat_url: ChatUrl = None,
 ) -> None:
@@ -159,7 +171,7 @@ def change(
              "origins": None if app_origin is None else " ".join(app_origin)}  # fmt: skip
     with opened() as house:
         accounts.change_doors(house, name, sms_url=sms_url, chat_url=chat_url)
-        accounts.show(accounts.change(house, name, given, brand))
+        accounts.show(accounts.change(house, name, given, brand, country=country))
 
 
 @app.command("chat-test")

@@ -151,9 +151,14 @@ class _Rail:
         self.name = kind if kind in BANK_DEBITS else network_name(method.network if method else None)
         self.country = ((method.country if method else None) or view.customer.country or "").upper()
         self.home = (merchant_country or self.country).upper()
-        self.foreign = self.country != self.home and _region(self.country) != _region(self.home)
+        self.foreign = border(self.country, self.home) == "foreign"
         self.currency = view.debt.currency
         self.returned = returned
+
+
+def border(card: str, home: str) -> str:
+    """What a card of one country is to a merchant of another: `foreign` where it is of another region, else `domestic`."""
+    return "foreign" if card != home and _region(card) != _region(home) else "domestic"
 
 
 def _region(country: str) -> str:

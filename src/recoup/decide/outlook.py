@@ -101,7 +101,9 @@ def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
     value = worth(s.view, s.policy.value)
     replies = chart.model.replies
     worn = s.messages_sent + replies.refusal * (len(refusals) - 1)
-    fee = cost_of(s.view, s.method, s.now, others=s.around.others, returned=s.policy.value.returned)
+    fee = cost_of(
+        s.view, s.method, s.now, others=s.around.others, merchant_country=s.around.country, returned=s.policy.value.returned
+    )  # fmt: skip
     rules_fee = fee.minor_in(s.view.debt.currency) or 0.0
     price = price_of_try(value, s.policy.value, replies.leaves(worn, replies.refusal), rules_fee)
     candidates: tuple[When, ...] = ()

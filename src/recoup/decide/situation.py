@@ -40,6 +40,8 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     """The customer's earlier debts that the house has seen itself, oldest first."""
     chart: Chart | None = None
     """The merchant's own model, laid out; None: the shipped one."""
+    country: str | None = None
+    """Where the merchant sits, two letters; None: nobody has told."""
     reach: frozenset[str] | None = None
     """The channels that reach this customer; None: nobody has looked."""
 

@@ -41,7 +41,7 @@ def around(
     past = earlier.debts(tx, merchant_id, learned) if learned else {}
     chart = house.chart(tx, merchant) if learned else None
     reach = _reach(house, tx, merchant, batch, policies, now)
-    if not (counted or told or owed or past or chart or reach):
+    if not (counted or told or owed or past or chart or reach or merchant.country):
         return {c.id: NOTHING_AROUND for c in batch}
     return {
         c.id: Around(
@@ -50,6 +50,7 @@ def around(
             owed_minor=owed.get((c.customer.id, c.debt.currency)),
             history=past.get(c.id, ()),
             chart=chart,
+            country=merchant.country,
             reach=reach.get(c.customer.id),
         )
         for c in batch

@@ -61,4 +61,7 @@ def card(house: House, tx: Connection, merchant: Merchant, case: Case, now: date
         around = msgspec.structs.replace(around, arms=case.arms)
     view = case.view(now)
     asked = Asked(view=view, policy=policy, policy_ref=case.policy, around=around)
-    return Card(decision=explained(case, asked, where=where), verdicts=verdicts(view, policy, around.others))
+    return Card(
+        decision=explained(case, asked, where=where),
+        verdicts=verdicts(view, policy, around.others, country=around.country),
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from recoup.decide.fees import NOTHING, RETURNED, FeeLine, priced
+from recoup.decide.fees import NOTHING, RETURNED, FeeLine, border, priced
 from recoup.decide.rulebook import rulebook
 from recoup.domain.money import exponent
 from recoup.insight.fee_lines import Lines, fee_lines
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 METRIC = "network_fees"
 FORMULA = "sum over the attempts of a month of the list price of each rule they cost under, as of their day"
-PLACE = "priced as if the merchant sat where each card was issued: Recoup does not know the merchant's own country"
+AT_HOME = "priced for a merchant in {0}; a card of another region is a foreign one"
+PLACE = "priced as if the merchant sat where each card was issued: nobody has told the merchant's own country (`recoup merchant change NAME --country`)"
 KINDS = {
     "VISA-CAT1": "retry after a final refusal", "VISA-VSPS": "retry after a stop order", "VISA-CAT2": "retries beyond the count",
     "VISA-CAT3-REATTEMPT": "retries beyond the count", "VISA-CAT4": "retries beyond the count", "MC-TPE-24H": "declines beyond the count",
@@ -65,15 +66,18 @@ class FeeLedger(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[str, ...]
 
 
-def fee_ledger(frame: Frame, returned: Mapping[str, float | None] | None = None) -> FeeLedger:
+def fee_ledger(
+    frame: Frame, returned: Mapping[str, float | None] | None = None, *, country: str | None = None
+) -> FeeLedger:
     """The ledger as of the frame. `returned`: what a returned debit costs under each policy, in minor units of the debt;
-    None where its segments differ."""
+    None where its segments differ. `country`: where the merchant sits; where each card was issued if nobody knows."""
     found: dict[tuple[str, str, str, str], list[tuple[int, FeeLine]]] = {}
     for line in fee_lines(frame):
-        fee = _price(line, returned or {})
+        fee = _price(line, returned or {}, country)
         found.setdefault((line.month, line.network, line.rule, fee.currency), []).append((line.n, fee))
     rows = tuple(_row(*key, parts) for key, parts in sorted(found.items()))
-    return FeeLedger(rows=rows, figures=tuple(_figures(frame, rows)), doubts=_doubts(rows))
+    figures = tuple(_figures(frame, rows, country))
+    return FeeLedger(rows=rows, figures=figures, doubts=_doubts(rows, country))
 
 
 def of_merchant(house: "House", merchant: "Merchant", frame: Frame) -> FeeLedger:
@@ -86,14 +90,14 @@ def of_merchant(house: "House", merchant: "Merchant", frame: Frame) -> FeeLedger
             policy = house.policy(tx, merchant.id, ref)
             apart = any("returned" in (segment.value or {}) for segment in policy.segment)
             prices[ref] = None if apart else policy.value.returned
-    return fee_ledger(frame, prices)
+    return fee_ledger(frame, prices, country=merchant.country)
 
 
-def _price(line: Lines, returned: Mapping[str, float | None]) -> FeeLine:
+def _price(line: Lines, returned: Mapping[str, float | None], country: str | None) -> FeeLine:
     if line.rule != RETURNED:
-        return priced(
-            line.rule, "", line.country, "domestic", line.day, line.amount_minor or 0, line.currency
-        )
+        home, amount_minor = country or line.country, line.amount_minor or 0
+        where = border(line.country, home)
+        return priced(line.rule, "", home, where, line.day, amount_minor, line.currency)
     each = returned.get(line.policy or "") or 0.0
     amount = Decimal(str(each)).scaleb(-exponent(line.currency))
     return FeeLine(rule=RETURNED, amount=amount, currency=line.currency, says="", known=bool(amount))
@@ -119,7 +123,7 @@ def _note(known: list[FeeLine]) -> str:
     return "; ".join(notes)
 
 
-def _figures(frame: Frame, rows: tuple[Fees, ...]) -> list[Figure]:
+def _figures(frame: Frame, rows: tuple[Fees, ...], country: str | None) -> list[Figure]:
     sums: dict[tuple[str, str], list[Fees]] = {}
     for row in rows:
         sums.setdefault((row.month, row.currency), []).append(row)
@@ -130,13 +134,13 @@ def _figures(frame: Frame, rows: tuple[Fees, ...]) -> list[Figure]:
                 grouping=Grouping.CALENDAR, maturity=Maturity.NOT_DEPENDENT, currency=currency,
             ),
             value=float(sum((r.amount for r in mine), NOTHING).scaleb(exponent(currency))),
-            n=sum(r.attempts for r in mine), of=month, as_of=frame.as_of, notes=_doubts(tuple(mine)),
+            n=sum(r.attempts for r in mine), of=month, as_of=frame.as_of, notes=_doubts(tuple(mine), country),
         )
         for (month, currency), mine in sorted(sums.items())
     ]  # fmt: skip
 
 
-def _doubts(rows: tuple[Fees, ...]) -> tuple[str, ...]:
+def _doubts(rows: tuple[Fees, ...], country: str | None) -> tuple[str, ...]:
     """What has to be said beside these sums."""
     if not rows:
         return ()
@@ -144,4 +148,5 @@ def _doubts(rows: tuple[Fees, ...]) -> tuple[str, ...]:
     untold = (
         f"{unpriced:,} of {sum(r.attempts for r in rows):,} cost what is not known here, and count as nothing"
     )
-    return (PLACE, *((untold,) if unpriced else ()))
+    place = PLACE if country is None else AT_HOME.format(country)
+    return (place, *((untold,) if unpriced else ()))

@@ -36,16 +36,24 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return " · ".join((*told, *(() if self.fee is None else (fee_words(self.fee),))))
 
 
-def verdicts(view: CaseView, policy: Policy, others: Sequence[Counted] = ()) -> tuple[Verdict, ...]:
-    """The verdict of every attempt of the case, in their order; each is judged by what had happened before it."""
+def verdicts(
+    view: CaseView, policy: Policy, others: Sequence[Counted] = (), *, country: str | None = None
+) -> tuple[Verdict, ...]:
+    """The verdict of every attempt of the case, in their order; each is judged by what had happened before it.
+
+    `country`: where the merchant sits; None where nobody has told.
+    """
     mine = policy.for_case(view)
-    fees = {e.attempt_id: e.fee for e in fees_of(view, policy, others)}
+    fees = {e.attempt_id: e.fee for e in fees_of(view, policy, others, country)}
     return tuple(_verdict(view, a, mine, others, fees.get(a.id)) for a in view.attempts)
 
 
-def fees_of(view: CaseView, policy: Policy, others: Sequence[Counted] = ()) -> tuple[Entry, ...]:
+def fees_of(
+    view: CaseView, policy: Policy, others: Sequence[Counted] = (), country: str | None = None
+) -> tuple[Entry, ...]:
     """The fees of the case's attempts, with the prices the policy names."""
-    return ledger(view, others=others, returned=policy.for_case(view).value.returned)
+    returned = policy.for_case(view).value.returned
+    return ledger(view, others=others, merchant_country=country, returned=returned)
 
 
 def _verdict(

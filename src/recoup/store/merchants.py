@@ -42,6 +42,8 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     doors: bytes | None
     """How it sends text messages and where its staff's chat is, sealed; None: as the house does."""
     brand: Brand
+    country: str | None
+    """Where it sits, two letters; None: nobody has told, and its fees are priced as if it sat where each card was issued."""
     policy: str
     model: str | None
     """The version of its own model, for learned decisions; None: the shipped one."""

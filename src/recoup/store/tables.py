@@ -19,6 +19,8 @@ merchants = sa.Table(
     sa.Column("account", sa.LargeBinary, nullable=False),
     # How the merchant shows itself to subscribers: sender, logo, colour, reply address.
     sa.Column("brand", sa.Text, nullable=False, server_default="{}"),
+    # Where it sits, two letters: what card networks' fees are priced by; null: taken to sit where each card was issued.
+    sa.Column("country", sa.Text),
     # How it sends text messages, and where its staff's chat is; sealed like the account.
     sa.Column("doors", sa.LargeBinary),
     # `name@version` that new cases begin with.
