@@ -65,7 +65,11 @@ def test_texts_say_one_amount_and_when() -> None:
 
 
 def test_nobody_texts_the_dead_nor_woos_by_phone() -> None:
-    for step, cause in (("reminder", "payer_deceased"), ("win_back", ""), ("card_expiring", "")):
+    for step, cause in (
+        ("reminder", "payer_deceased"),
+        ("win_back", ""),
+        ("card_expiring", "payer_deceased"),
+    ):
         with pytest.raises((NotToBeSaid, BadFacts)):
             render_sms(step, facts(step, "en", cause), LINK)
 

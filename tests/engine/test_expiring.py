@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from recoup.channels.port import SmsNews
 from recoup.domain.view import Method
-from recoup.engine import expiring, policies, receive
+from recoup.engine import doors, expiring, policies, receive, sms_news
 from recoup.engine.house import House
+from recoup.engine.shut import SAID_STOP
 from recoup.psp.sandbox import Sandbox
-from recoup.store import customers, endpoints, renewals
+from recoup.store import customers, endpoints, renewals, stopped
 from recoup.store.customers import Preferences
 from recoup.store.endpoints import Endpoint
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.renewals import Renewal
 from recoup.store.tables import mails, outbox
+from tests.fakes.telco import Telco
 from tests.support import house as houses
 from tests.web import pages
 from tests.web.receiver import Receiver
@@ -242,14 +245,131 @@ def test_an_app_that_is_down_is_asked_again(house: House, app: Receiver) -> None
     assert [s for s, *_ in standing(house)] == ["sent"]
 
 
-def test_a_text_message_is_never_the_way(house: House) -> None:
+@pytest.fixture
+def telco() -> Iterator[Telco]:
+    with Telco().running() as running:
+        yield running
+
+
+ANNA = "+4915112345678"
+BY_PHONE: dict[str, Any] = {"email": None, "phone": ANNA, "sms_consent": True}
+
+
+def texting(house: House, telco: Telco) -> Merchant:
+    """A merchant whose text messages leave by a provider, and whose app takes nothing."""
+    house.private_endpoints = True
     merchant = houses.add_merchant(house, policy=BY_APP)
-    told(house, merchant, renewal(), email=None, phone="+4915112345678", sms_consent=True)
+    doors.change(house, merchant.id, by="staff:test", sms_url=telco.twilio_url)
+    return receive.merchant_named(house, merchant.id)
+
+
+def test_who_is_reached_by_phone_alone_gets_one_text(house: House, telco: Telco) -> None:
+    """Thirty days before is 04:00 in Berlin: the text waits until 09:00, says which month, and leads to the card's page."""
+    merchant = texting(house, telco)
+    told(house, merchant, renewal(due_at=DUE - timedelta(hours=4)), **BY_PHONE)
+    told(house, merchant, renewal(subscription_id="sub_2"), **BY_PHONE)
+    houses.live_until(house, merchant, datetime(2026, 4, 10, 6, 59, tzinfo=UTC))
+    assert telco.to(ANNA) == []
+    houses.live_until(house, merchant, datetime(2026, 4, 10, 7, 1, tzinfo=UTC))
+    (text,) = telco.to(ANNA)
+    assert text.startswith("Acme: your card is valid until April 2026. Please enter your new one: http")
+    assert text.endswith("STOP ends texts.")
+    path = "/s/" + text.split("/s/")[1].split()[0]
+    with pages.client_of(house) as client:
+        there = client.get(path)
+        assert there.status_code == 303
+        assert there.headers["location"].startswith("/card/")
+        assert (
+            "Visa ending 4242 is valid until the end of April 2026"
+            in client.get(there.headers["location"]).text
+        )
     assert live(house, merchant) == []
+    assert len(telco.to(ANNA)) == 1
+    assert ("sent", "sms", None) in standing(house)
+
+
+@pytest.mark.parametrize("why", ["no consent", "wants none", "said STOP", "wants no reminders"])
+def test_no_text_where(house: House, telco: Telco, why: str) -> None:
+    merchant = texting(house, telco)
+    told(house, merchant, renewal(), **{**BY_PHONE, "sms_consent": why != "no consent"})
+    now = house.clock.now()
+    with writing(house.db) as tx:
+        if why == "wants none":
+            customers.prefer(tx, merchant.id, "cus_1", Preferences(sms=False), now)
+        if why == "wants no reminders":
+            customers.prefer(tx, merchant.id, "cus_1", Preferences(reminders=False), now)
+        if why == "said STOP":
+            stopped.stop(tx, merchant.id, house.links.address_digest(ANNA), now, why="they said so")
+    assert live(house, merchant) == []
+    assert telco.texts == []
+    assert [status for status, *_ in standing(house)] == ["withdrawn"]
+
+
+def test_the_number_says_which_night_where_no_zone_was_told(house: House, telco: Telco) -> None:
+    """06:00 UTC is one in the morning of New York, and the text waits for nine there."""
+    merchant = texting(house, telco)
+    told(house, merchant, renewal(), **{**BY_PHONE, "phone": "+12125550123", "timezone": None})
+    houses.live_until(house, merchant, datetime(2026, 4, 10, 12, 59, tzinfo=UTC))
+    assert telco.texts == []
+    houses.live_until(house, merchant, datetime(2026, 4, 10, 13, 1, tzinfo=UTC))
+    assert len(telco.texts) == 1
+
+
+def test_mail_comes_before_a_text_and_after_one_that_did_not_arrive(house: House, telco: Telco) -> None:
+    merchant = texting(house, telco)
+    told(house, merchant, renewal(), **{**BY_PHONE, "email": "someone@customer.example"})
+    assert len(live(house, merchant)) == 1
+    assert telco.texts == []
+
+
+def undelivered(house: House) -> SmsNews:
+    with reading(house.db) as tx:
+        (row,) = tx.execute(outbox.select().where(outbox.c.kind == "notice"))
+    return SmsNews(what="undelivered", message=row.once_key, number=ANNA, why="30005", dead=True)
+
+
+def test_a_text_that_did_not_arrive_is_told_by_mail_once(house: House, telco: Telco) -> None:
+    """No address was known; one is told meanwhile. The handset is dead: nothing is sent there any more."""
+    merchant = texting(house, telco)
+    told(house, merchant, renewal(due_at=DUE + timedelta(hours=2)), **BY_PHONE)
+    houses.live_until(house, merchant, datetime(2026, 4, 10, 8, 0, 30, tzinfo=UTC))
+    assert len(telco.texts) == 1
+    with writing(house.db) as tx:
+        customers.learn(tx, merchant.id, [{"id": "cus_1", "email": "a@customer.example"}], house.clock.now())
+    sms_news.take(house, merchant, undelivered(house))
+    sms_news.take(house, merchant, undelivered(house))
+    assert standing(house) == [
+        ("queued", "email", "the provider of text messages could not deliver it: 30005")
+    ]
+    assert len(live(house, merchant)) == 1
+    assert len(telco.texts) == 1
+    assert standing(house)[0][:2] == ("sent", "email")
+
+
+def test_a_provider_that_is_quicker_than_our_pen_is_heard(house: House, telco: Telco) -> None:
+    merchant = texting(house, telco)
+    told(house, merchant, renewal(due_at=DUE + timedelta(hours=2)), **BY_PHONE)
+    sms_news.take(house, merchant, undelivered(house))
+    assert live(house, merchant) == []
+    assert len(telco.texts) == 1
+    assert standing(house) == [
+        ("failed", "email", "the provider of text messages could not deliver it: 30005")
+    ]
+
+
+def test_a_number_that_refuses_ends_the_notice_and_is_not_tried_again(house: House, telco: Telco) -> None:
+    merchant = texting(house, telco)
+    telco.stopped.add(ANNA)
+    told(house, merchant, renewal(), **BY_PHONE)
+    assert live(house, merchant) == []
+    assert telco.texts == []
     ((status, _, why),) = standing(house)
-    assert (status, why) == (
-        "withdrawn", "no e-mail address is known for this customer; no app takes push for this merchant",
-    )  # fmt: skip
+    assert status == "failed"
+    assert why is not None
+    assert "the provider of text messages refused it" in why
+    digest = house.links.address_digest(ANNA)
+    with reading(house.db) as tx:
+        assert stopped.known(tx, merchant.id, [digest]) == {digest: SAID_STOP}
 
 
 def test_a_notice_is_held_by_the_persons_budget_and_counts_in_it(house: House) -> None:

@@ -12,9 +12,10 @@ from litestar.testing import TestClient
 from recoup.channels.languages import LANGUAGES
 from recoup.domain.case import State
 from recoup.engine.house import House
-from recoup.store import customers
-from recoup.store.engines import reading
+from recoup.store import customers, short_links
+from recoup.store.engines import reading, writing
 from recoup.store.merchants import Brand, Merchant
+from recoup.store.short_links import ShortLink
 from tests.support import house as houses
 from tests.web import pages
 from tests.web.test_pages_pay import NO_FUNDS, WORKS, Open
@@ -356,12 +357,17 @@ def test_a_merchants_own_domain_shows_its_pages_and_nothing_else(house: House) -
     houses.fail(house, other, houses.view(2))
     path = "/pay/" + pages.token_of(house, merchant, houses.case_of(house, merchant, "c_1"))
     theirs = "/pay/" + pages.token_of(house, other, houses.case_of(house, other, "c_2"))
+    soon = house.clock.now() + timedelta(days=1)
+    with writing(house.db) as tx:
+        link = ShortLink(code="abc", merchant_id=merchant.id, case_id="c_1", expires_at=soon)
+        short_links.keep(tx, link)
     with pages.client_of(house) as client:
 
         def at(host: str, where: str) -> int:
             return client.get(where, headers={"Host": host}).status_code
 
         assert at("pay.acme.example", path) == 200
+        assert at("pay.acme.example", "/s/abc") == 303
         assert at("pay.acme.example:443", path) == 200
         assert at("pay.acme.example", theirs) == 404
         assert at("pay.acme.example", "/signin") == 404
@@ -370,8 +376,8 @@ def test_a_merchants_own_domain_shows_its_pages_and_nothing_else(house: House) -
         assert at("testserver", path) == 200
         assert at("testserver", "/signin") == 200
     now = house.clock.now()
-    link = house.links.pay(merchant.id, "c_1", now, domain=merchant.brand.pay_domain)
-    assert link.startswith("https://pay.acme.example/pay/")
+    own_link = house.links.pay(merchant.id, "c_1", now, domain=merchant.brand.pay_domain)
+    assert own_link.startswith("https://pay.acme.example/pay/")
 
 
 def test_limits_are_counted_by_all_processes_together(house: House) -> None:

@@ -33,6 +33,7 @@ _KINDS: dict[str, Text] = {
     "recovered": texts.SMS_RECOVERED,
     "digest": texts.SMS_DIGEST,
     "pre_debit_notice": texts.SMS_NOTICE,
+    "card_expiring": texts.SMS_EXPIRING,
 }
 _CAUSES = {
     "authentication_required": texts.SMS_CONFIRM,
@@ -40,7 +41,7 @@ _CAUSES = {
     "invalid_details": texts.SMS_CARD,
 }
 SAID = frozenset({"soft_notice", "action_needed", "final_notice", *_KINDS})
-"""The messages that may go as text messages; a way back in is no business of a phone's, a new card no hurry."""
+"""The messages that may go as text messages; a way back in is no business of a phone's."""
 
 
 def render_sms(

@@ -11,21 +11,24 @@ from recoup.channels import port as mail
 from recoup.channels.facts import BadFacts, MessageFacts
 from recoup.channels.languages import language_of
 from recoup.channels.render import render
+from recoup.channels.short import render_sms
 from recoup.channels.words import NotToBeSaid, Wording, choose_words
-from recoup.domain.instants import to_micros, zone
+from recoup.domain.instants import to_micros
 from recoup.domain.policy import Policy
-from recoup.engine import reach, winback
+from recoup.engine import reach, shut, winback
 from recoup.engine.compose import door_of
 from recoup.engine.house import House
 from recoup.engine.letters import method_label, some_subscription
-from recoup.engine.recheck import Verdict, within_budget
-from recoup.store import boxes, cases, customers, renewals
+from recoup.engine.links import CARD_FOR
+from recoup.engine.recheck import Verdict, within_budget, zones_of_reader
+from recoup.store import boxes, cases, customers, renewals, short_links, stopped
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
 from recoup.store.customers import Contact
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.renewals import Renewal
+from recoup.store.short_links import ShortLink
 
 log = structlog.get_logger()
 
@@ -105,7 +108,7 @@ def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
         return
     try:
         facts = _facts(house, merchant, renewal, contact, now)
-        message = _written(merchant, item, way.channel, facts, contact, wordings, now)
+        message = _written(house, merchant, item, way.channel, facts, contact, wordings, now)
     except (BadFacts, NotToBeSaid) as e:
         _done(house, item, now, "failed", str(e))
         return
@@ -114,10 +117,12 @@ def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
 
 
 def _written(
-    merchant: Merchant, item: OutItem, channel: str, facts: MessageFacts, contact: Contact, wordings: Mapping[str, Wording],
-    now: datetime,
+    house: House, merchant: Merchant, item: OutItem, channel: str, facts: MessageFacts, contact: Contact,
+    wordings: Mapping[str, Wording], now: datetime,
 ) -> mail.Message:  # fmt: skip
     own = wordings.get(language_of(facts.locale))
+    if channel == reach.SMS:
+        return _texted(house, merchant, item, facts, contact, own, now)
     if channel != reach.EMAIL:
         said = choose_words(STEP, facts, own)
         return mail.Push(
@@ -132,17 +137,58 @@ def _written(
     )  # fmt: skip
 
 
+def _texted(
+    house: House, merchant: Merchant, item: OutItem, facts: MessageFacts, contact: Contact, own: Wording | None, now: datetime
+) -> mail.Sms:  # fmt: skip
+    """A text message has no room for a signed link: a short one leads to the same page."""
+    code = house.links.short_code(f"{merchant.id}/{item.once_key}")
+    door = house.sms_door(house, merchant)
+    text = render_sms(
+        STEP, facts, house.links.short(code, domain=merchant.brand.pay_domain), own,
+        replies=door is not None and door.takes_replies,
+    )  # fmt: skip
+    with writing(house.db) as tx:
+        link = ShortLink(
+            code=code, merchant_id=merchant.id, customer_id=contact.id, expires_at=now + CARD_FOR
+        )
+        short_links.keep(tx, link)
+    return mail.Sms(
+        to=contact.phone or "", text=text, once_key=item.once_key, written_at=now,
+        status_url=house.links.sms_status(merchant.id, item.once_key),
+    )  # fmt: skip
+
+
+def came_back(
+    house: House, tx: Connection, merchant: Merchant, item: OutItem, news: mail.SmsNews, now: datetime
+) -> None:
+    """The text message did not arrive: the notice goes by the customer's next channel, where there is one."""
+    if item.status == "queued":  # the provider was quicker than our own pen; it is taken up when that is done
+        boxes.note(tx, item, reach.came_back(item, news.why))
+        return
+    if item.status != "sent":
+        return
+    contact = customers.contacts(tx, merchant.id, [item.customer_id or ""]).get(item.customer_id or "")
+    if news.dead and contact is not None and contact.phone:
+        stopped.stop(tx, merchant.id, house.links.address_digest(contact.phone), now, why=shut.DEAD)
+    why = f"{shut.door_of(reach.SMS)} could not deliver it" + (f": {news.why}" if news.why else "")
+    boxes.by_another_way(tx, item, now, channel=reach.EMAIL, body=reach.refused_by(item, reach.SMS), why=why)
+
+
 def _sent(
     house: House, merchant: Merchant, item: OutItem, channel: str, contact: Contact, result: mail.MailResult, now: datetime
 ) -> None:  # fmt: skip
     if isinstance(result, mail.Sent):
         known = {} if merchant.on_test_clock else {"address": contact.email, "phone": contact.phone}
         digests = {name: house.links.address_digest(each) for name, each in known.items() if each}
-        _done(house, item, now, "sent", None, channel=channel, **digests)
+        _left(house, merchant, item, now, channel, digests)
         return
-    door = "the mail server" if channel == reach.EMAIL else "the merchant's app"
-    why = f"{door} refused it: {result.text}" if isinstance(result, mail.Refused) else result.why
-    gone = isinstance(result, mail.Refused) and result.permanent
+    no = result if isinstance(result, mail.Refused) else None
+    why = (
+        result.why
+        if not isinstance(result, mail.Refused)
+        else f"{shut.door_of(channel)} refused it: {result.text}"
+    )
+    gone = no is not None and no.permanent
     if item.tries >= MOST_TRIES:
         _done(house, item, now, "failed", why)
         return
@@ -152,6 +198,8 @@ def _sent(
     elif isinstance(result, mail.NotSent):
         body = reach.shut_at(item, channel, now)
     with writing(house.db) as tx:
+        if no is not None and no.permanent and no.about == "recipient":
+            shut.refused(house, tx, merchant, contact, channel, no, now)
         # What was refused for good is looked at again at once: another channel takes it, or nothing does.
         boxes.again(tx, item, now if gone else now + AGAIN, why=why, body=body)
 
@@ -171,7 +219,7 @@ def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, no
         return _Checked(
             renewal, contact, way, Verdict("withdraw", why or "the customer is not known any more")
         )
-    over = policy.message_limits.quiet_until(now, way.channel, [zone(contact.timezone or "UTC")])
+    over = policy.message_limits.quiet_until(now, way.channel, zones_of_reader(contact, way))
     if over > now:
         return _Checked(renewal, contact, way, Verdict("wait", "quiet hours where the customer is", over))
     budget = policy.message_limits.per_customer
@@ -227,6 +275,19 @@ def _facts(
         what=renewal.description or some_subscription(merchant, locale),
         test=merchant.on_test_clock or merchant.psp == "sandbox",
     )
+
+
+def _left(
+    house: House, merchant: Merchant, item: OutItem, now: datetime, channel: str, digests: Mapping[str, str]
+) -> None:
+    """Writes down that a notice left; what its provider had told of it before goes on from there."""
+    with writing(house.db) as tx:
+        boxes.done(tx, item, now, status="sent", channel=channel, **digests)
+        fresh = boxes.get(tx, merchant.id, item.once_key) if channel == reach.SMS else None
+        back = reach.notes_of(fresh).back if fresh is not None else ""
+        if fresh is not None and back:
+            news = mail.SmsNews(what="undelivered", message=item.once_key, why=back)
+            came_back(house, tx, merchant, fresh, news, now)
 
 
 def _done(

@@ -20,8 +20,6 @@ from recoup.store.merchants import Merchant
 EMAIL, SMS = "email", "sms"
 BY_MAIL_ALONE = frozenset({"win_back"})
 """A way back in is no business of a phone's."""
-NO_TEXT = frozenset({"card_expiring"})
-"""A new card is no hurry: it is told by mail or in the merchant's app, not by text message."""
 PATIENCE = timedelta(hours=1)
 """How long nobody opens a channel's door before a message tries the next channel of its rule."""
 NO_ADDRESS = "no e-mail address is known for this customer"
@@ -69,15 +67,14 @@ def shut_at(item: OutItem, channel: str, now: datetime) -> str:
 
 
 def channels_of(policy: Policy, step: str | None) -> tuple[str, ...]:
-    """The channels of a step, first choice first: its rule's, or for what no rule names (a receipt) e-mail and then
-    whatever the policy uses."""
+    """The channels of a step, first choice first: its rule's, or for what no rule names (a receipt, an expiring card)
+    e-mail and then whatever the policy uses."""
     if step in BY_MAIL_ALONE:
         return (EMAIL,)
     rule = next((r for r in policy.message if r.step == step), None)
     if rule is not None:
         return rule.channels
-    used = dict.fromkeys((EMAIL, *(c for r in policy.message for c in r.channels)))
-    return tuple(c for c in used if c != SMS or step not in NO_TEXT)
+    return tuple(dict.fromkeys((EMAIL, *(c for r in policy.message for c in r.channels))))
 
 
 def by_mail_alone(

@@ -140,7 +140,9 @@ def _debit_notice(
         return Verdict("withdraw", "another amount is due by now")
     view = case.view(now)
     policy = house.policy(tx, merchant.id, case.policy).for_case(view)
-    over = policy.message_limits.quiet_until(now, way.channel or "email", _zones(case, contact, way))
+    over = policy.message_limits.quiet_until(
+        now, way.channel or "email", zones_of_reader(contact, way, case.customer.timezone)
+    )
     if over > now:
         return Verdict("wait", "quiet hours where the customer is", over)
     wanted = notice_of(view, view.method(plan.method_id), policy.timing)
@@ -163,7 +165,7 @@ def polite(
 ) -> Verdict:
     """Quiet hours and the person's budget once more: a message may have waited for long."""
     limits = house.policy(tx, merchant.id, case.policy).for_case(case.view(now)).message_limits
-    over = limits.quiet_until(now, way.channel, _zones(case, contact, way))
+    over = limits.quiet_until(now, way.channel, zones_of_reader(contact, way, case.customer.timezone))
     if over > now:
         return Verdict("wait", "quiet hours where the customer is", over)
     return within_budget(
@@ -190,9 +192,9 @@ def within_budget(
     return Verdict("wait", f"{whose} ({budget}) is used up", told[-count] + span)
 
 
-def _zones(case: Case, contact: Contact, way: Way) -> list[ZoneInfo]:
+def zones_of_reader(contact: Contact, way: Way, told: str | None = None) -> list[ZoneInfo]:
     """Where the customer's clock stands; for a text message, where nobody has told, wherever their number may be."""
-    told = contact.timezone or case.customer.timezone
+    told = contact.timezone or told
     if told is None and way.channel == "sms" and contact.phone:
         found = zones_of(contact.phone)
         if 0 < len(found) <= MOST_ZONES:

@@ -7,8 +7,9 @@ from sqlalchemy.engine import Connection
 
 from recoup.channels.port import SmsNews
 from recoup.domain import facts as f
-from recoup.engine import notices, reach, recipients
+from recoup.engine import expiring, notices, reach, recipients
 from recoup.engine.house import House
+from recoup.engine.shut import DEAD, SAID_STOP
 from recoup.store import boxes, cases, customers, stopped
 from recoup.store.boxes import OutItem
 from recoup.store.engines import writing
@@ -17,8 +18,6 @@ from recoup.store.merchants import Merchant
 log = structlog.get_logger()
 
 PROVIDER = "provider:sms"
-SAID_STOP = "their owner answered STOP"
-DEAD = "the provider cannot reach it"
 
 
 def take(house: House, merchant: Merchant, news: SmsNews) -> None:
@@ -30,7 +29,12 @@ def take(house: House, merchant: Merchant, news: SmsNews) -> None:
         if news.message is not None:
             cases.lock_of_letters(tx, merchant.id, keys=[news.message])
         item = boxes.get(tx, merchant.id, news.message) if news.message is not None else None
-        if item is None or item.channel != reach.SMS or item.kind != "message":
+        # What still waits may be on its way by a channel that is written down once it has left.
+        if item is None or (item.channel != reach.SMS and item.status != "queued"):
+            return
+        if item.kind == expiring.KIND and news.what == "undelivered":
+            expiring.came_back(house, tx, merchant, item, news, now)
+        if item.kind != "message":
             return
         if news.what == "delivered" and item.status == "sent":
             _moved(house, tx, merchant, item, "delivered", news.why, now)

@@ -11,14 +11,12 @@ from sqlalchemy.engine import Connection
 
 from recoup.channels import port as mail
 from recoup.channels.facts import BadFacts
-from recoup.channels.replies import takes_no_mail
 from recoup.channels.words import NotToBeSaid, Wording
 from recoup.domain import facts as f
 from recoup.domain.case import Case, State
 from recoup.domain.experiment import Plan
-from recoup.domain.plain import plain
 from recoup.domain.policy import CHANNELS
-from recoup.engine import endings, expiring, notices, reach, recipients, sms_news, winback
+from recoup.engine import endings, expiring, notices, reach, recipients, shut, sms_news, winback
 from recoup.engine.charge import BELIEVE_DUE_FOR
 from recoup.engine.compose import Asked, compose, door_of
 from recoup.engine.house import House
@@ -29,7 +27,7 @@ from recoup.engine.recheck import ANSWER_SOON, RECEIPT, Verdict, may_leave, stil
 from recoup.engine.record import bring_up_to_date
 from recoup.engine.together import TOLD, companions
 from recoup.psp import port
-from recoup.store import boxes, cases, customers, experiments, heartbeat, stopped
+from recoup.store import boxes, cases, customers, experiments, heartbeat
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
 from recoup.store.customers import Contact
@@ -45,10 +43,6 @@ OUTAGE = 2
 """So many letters running that found nobody at the mail server mean that the others need not be tried now."""
 
 
-DOORS = {"email": "the mail server", "sms": "the provider of text messages"}
-"""Who refuses a message, by channel; of any other it is the merchant's own app."""
-
-
 class Leaving(msgspec.Struct, frozen=True, kw_only=True):
     """A message on its way out: by which channel, to whom, the messages that it tells of too, and its sides in tests of words."""
 
@@ -61,7 +55,7 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def door(self) -> str:
-        return DOORS.get(self.channel, "the merchant's app")
+        return shut.door_of(self.channel)
 
 
 class Said(NamedTuple):
@@ -328,7 +322,7 @@ def _refused(house: House, merchant: Merchant, leaving: Leaving, refusal: mail.R
     with writing(house.db) as tx:
         _lock(tx, merchant, item)
         if refusal.about == "recipient":
-            _stop(house, tx, merchant, leaving, refusal, now)
+            shut.refused(house, tx, merchant, leaving.reader, leaving.channel, refusal, now)
         if (
             recipients.another_way(house, tx, merchant, leaving.case, item, now, not_by=leaving.channel)
             is not None
@@ -338,20 +332,6 @@ def _refused(house: House, merchant: Merchant, leaving: Leaving, refusal: mail.R
         _moved(house, tx, merchant, item, "failed", why, now)
         if refusal.about == "recipient":
             recipients.instead(house, tx, merchant, leaving.case, item, now)
-
-
-def _stop(
-    house: House, tx: Connection, merchant: Merchant, leaving: Leaving, refusal: mail.Refused, now: datetime
-) -> None:
-    """Nothing more is sent to a number that refused, or to an address that takes no mail at all."""
-    if leaving.channel == reach.SMS:
-        said = sms_news.SAID_STOP if refusal.suppressed else sms_news.DEAD
-        stopped.stop(tx, merchant.id, house.links.address_digest(leaving.reader.phone or ""), now, why=said)
-    gone = refusal.suppressed or refusal.code == 0 or takes_no_mail(refusal.text)
-    if leaving.channel == reach.EMAIL and gone:
-        address = house.links.address_digest(leaving.reader.email or "")
-        said = plain(f"{leaving.door} refused it ({refusal.text})", 300) or ""
-        stopped.stop(tx, merchant.id, address, now, why=said)
 
 
 def _put_out(house: House, merchant: Merchant, leaving: Leaving) -> None:

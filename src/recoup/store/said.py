@@ -49,7 +49,8 @@ stopped = sa.Table(
     sa.Column("at", Moment, nullable=False),
 )
 
-# Short addresses for what has to fit into a text message; each leads to one page of one case.
+# Short addresses for what has to fit into a text message; each leads to the page of one case, or where `customer_id` is
+# named (and no case) to the page where that customer gives a new card.
 short_links = sa.Table(
     "short_links",
     metadata,
@@ -57,5 +58,6 @@ short_links = sa.Table(
     sa.Column("merchant_id", sa.Text, nullable=False),
     sa.Column("case_id", sa.Text, nullable=False),
     sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("customer_id", sa.Text),
 )
 sa.Index("ix_short_links_expires", short_links.c.expires_at)

@@ -1,4 +1,4 @@
-"""Short addresses for text messages: a code that leads to the page of one case until it expires."""
+"""Short addresses for text messages: a code that leads to one page until it expires."""
 
 from datetime import datetime
 
@@ -12,11 +12,12 @@ from recoup.store.said import short_links
 
 
 class ShortLink(msgspec.Struct, frozen=True, kw_only=True):
-    """What a code leads to."""
+    """What a code leads to: the page of a case, or with `customer_id` the page that takes that customer's new card."""
 
     code: str
     merchant_id: str
-    case_id: str
+    case_id: str = ""
+    customer_id: str | None = None
     expires_at: datetime
 
 

@@ -14,7 +14,7 @@ from recoup.store import merchants
 from recoup.store.engines import glancing
 from recoup.store.merchants import Merchant
 
-HOSTED = ("/pay/", "/u/", "/card/", "/static/", "/banner/")
+HOSTED = ("/pay/", "/s/", "/u/", "/card/", "/static/", "/banner/")
 KEPT_S = 15.0
 NOT_HERE = "There is nothing under this address."
 

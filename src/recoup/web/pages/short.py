@@ -19,7 +19,7 @@ from recoup.web.pages.pay_door import SLOW_DOWN, UNKNOWN_LINK, Known, Rate, head
 def short_link(
     request: Ask, house: Home, pay_tries: Rate, hosts: Known, code: FromPath[str]
 ) -> Response[Any]:
-    """On to the page of this debt; an expired link leads there too, where a new one can be asked for."""
+    """On to the page of this debt, or to that of the new card; an expired link leads there too, and is told kindly."""
     who = request.client.host if request.client else "?"
     if not pay_tries.allow(f"ip {who}"):
         raise TooManyRequestsException(SLOW_DOWN)
@@ -32,8 +32,9 @@ def short_link(
     except NoSuchMerchant as e:
         raise NotFoundException(UNKNOWN_LINK) from e
     hosts.allow(request, merchant)
-    token = house.links.token("pay", link.merchant_id, link.case_id, link.expires_at)
-    return Redirect(f"/pay/{token}", status_code=303, headers={**GUARDED, **headers(house)})
+    purpose, subject = ("card", link.customer_id) if link.customer_id else ("pay", link.case_id)
+    token = house.links.token(purpose, link.merchant_id, subject, link.expires_at)
+    return Redirect(f"/{purpose}/{token}", status_code=303, headers={**GUARDED, **headers(house)})
 
 
 handlers = [short_link]
