@@ -21,6 +21,8 @@ from recoup.channels.languages import LANGUAGES  # noqa: E402
 from recoup.channels.port import Rendered  # noqa: E402
 from recoup.channels.render import render  # noqa: E402
 from recoup.channels.samples import SHOWN, sample_facts  # noqa: E402
+from recoup.channels.short import render_sms, segments  # noqa: E402
+from recoup.channels.words import NotToBeSaid  # noqa: E402
 from tests.support.browser import launched  # noqa: E402
 
 OUT = ROOT / "docs/messages"
@@ -30,6 +32,7 @@ WIDTHS = (600, 375)
 SCALE = {600: 0.25, 375: 0.36}
 TALL = {600: 1240, 375: 1480}
 QUALITY = 50
+SHORT = "https://pay.sonnenblume.example/s/Ab3dE9xYz1w"
 
 
 def facts(step: str, language: str, cause: str) -> MessageFacts:
@@ -48,6 +51,20 @@ def everything() -> dict[str, list[tuple[str, Rendered]]]:
                    for step, cause in SHOWN]
         for language in LANGUAGES
     }  # fmt: skip
+
+
+def texts(language: str) -> list[str]:
+    """Every message that goes as a text message, with its length in segments."""
+    found = []
+    for step, cause in SHOWN:
+        try:
+            said = render_sms(step, facts(step, language, cause or "generic_soft"), SHORT, replies=True)
+        except NotToBeSaid:
+            continue
+        found.append(
+            f"{step}, {cause} ({segments(said)}): {said}" if cause else f"{step} ({segments(said)}): {said}"
+        )
+    return [f"{each}\n" for each in dict.fromkeys(found)]
 
 
 def sheet(messages: dict[str, list[tuple[str, Rendered]]], width: int) -> str:
@@ -79,10 +96,10 @@ def draw(browser: Browser, messages: dict[str, list[tuple[str, Rendered]]]) -> N
         for light in LIGHTS:
             context = browser.new_context(viewport={"width": across, "height": 900}, color_scheme=light)
             page = context.new_page()
-            page.set_content(sheet(messages, width))
+            page.set_content(sheet(messages, width), timeout=0)
             page.wait_for_timeout(500)
             path = OUT / f"{width}-{light}.jpg"
-            page.screenshot(path=path, full_page=True, type="jpeg", quality=QUALITY)
+            page.screenshot(timeout=0, path=path, full_page=True, type="jpeg", quality=QUALITY)
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.2f} MB")
             context.close()
 
@@ -91,6 +108,7 @@ def write_twins(messages: dict[str, list[tuple[str, Rendered]]]) -> None:
     """Writes the text twins, one file a language."""
     for language, row in messages.items():
         parts = [f"===== {name}\nSubject: {message.subject}\n\n{message.text}" for name, message in row]
+        parts += ["===== as text messages\n", *texts(language)]
         (OUT / f"{language}.txt").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -19,6 +19,10 @@ NOTICE = "pre_debit_notice"
 UPI = Method(id="pm_upi", kind="upi", country="IN", fingerprint="fp_upi")
 CARD_IN = Method(id="pm_in", network="visa", funding="credit", country="IN", fingerprint="fp_in")
 SEPA = Method(id="pm_sepa", kind="sepa_debit", country="DE", fingerprint="fp_sepa")
+PAD = Method(id="pm_pad", kind="pad_debit", country="CA", fingerprint="fp_pad", last4="3000")
+ACH = Method(id="pm_ach", kind="ach_debit", country="US", fingerprint="fp_ach", last4="3000")
+CARD_US = Method(id="pm_us", network="visa", funding="debit", country="US", fingerprint="fp_us", last4="4242")
+BACS = Method(id="pm_bacs", kind="bacs_debit", country="GB", fingerprint="fp_bacs")
 INDIA: dict[str, Any] = {"country": "IN", "timezone": "Asia/Kolkata", "locale": "en-IN"}
 
 
@@ -123,3 +127,83 @@ def test_paid_between_the_notice_and_its_debit(begin: Begin) -> None:
     diary.until("Mon 30 Jun 09:00")
     assert diary.charges() == []
     assert diary.case().state is State.RECOVERED
+
+
+@pytest.mark.parametrize(
+    ("method", "funds", "way"),
+    [(PAD, "901", "pre-authorised debit"), (ACH, "R01", "ACH debit"), (CARD_US, "51", "Visa ending 4242")],
+    ids=["pad", "ach", "us debit card"],
+)
+def test_another_amount_is_told_ten_days_ahead(begin: Begin, method: Method, funds: str, way: str) -> None:
+    """49 dollars came back, 20 were credited: the payer is told of the 29, and nothing is debited for ten days; then once."""
+    diary = begin(tells(message=[{"step": "reminder", "after": "P6D"}]))
+    diary.fails(funds, 4900, "USD", method=method, then=["paid"], country=method.country)
+    diary.until("Wed 4 Jun 09:00")
+    assert notices(diary) == [], "the same amount is told to nobody"
+    diary.bank.debts["in_1"].amount_minor = 2900
+    diary.until("Sun 15 Jun 09:00")
+    ((left, letter),) = [each for each in diary.mailbox.letters if NOTICE in each[1].once_key]
+    assert f"{left:%-d %b %H:%M}" == "5 Jun 09:00"
+    assert "$29.00" in letter.subject
+    assert "last time it was $49.00" in letter.text
+    assert way in letter.text
+    assert diary.charges() == []
+    assert [step[: len(NOTICE)] for step in diary.mailbox.steps()] == [NOTICE, "reminder"]
+    diary.until("Mon 30 Jun 09:00")
+    (charged,) = diary.bank.charges.values()
+    assert charged.amount_minor == 2900
+    assert charged.at - left >= timedelta(days=10)
+    assert f"{charged.at:June %-d}" in letter.subject
+    assert len(notices(diary)) == 1
+    assert diary.case().state is State.RECOVERED
+
+
+def test_a_bacs_debit_on_a_new_date_is_told_five_working_days_ahead(begin: Begin) -> None:
+    """Bacs: told on Monday the 2nd; five full working days are over on the 9th, and the debit is made on the 10th."""
+    diary = begin(tells(message=[{"step": "reminder", "after": "P5D"}]))
+    diary.fails("0", 4900, "GBP", method=BACS, then=["paid"], country="GB", timezone="Europe/London")
+    diary.until("Mon 2 Jun 12:00")
+    (letter,) = notices(diary)  # and a reminder comes between it and its debit
+    assert left_at(diary) == ["2 Jun 09:00"]
+    assert "Direct Debit" in letter.text
+    assert "last time" not in letter.text
+    diary.until("Mon 9 Jun 22:59")
+    assert diary.charges() == []
+    diary.until("Mon 30 Jun 09:00")
+    (charged,) = diary.bank.charges.values()
+    assert "June 10" in letter.subject
+    assert f"{charged.at:%-d %b %H:%M}" == "9 Jun 23:00", "midnight in London"
+    assert len(notices(diary)) == 1
+    assert diary.case().state is State.RECOVERED
+
+
+def test_another_amount_untold_is_not_debited_while_mail_is_down(begin: Begin) -> None:
+    diary = begin(tells(window="P40D"))
+    diary.fails("R01", 4900, "USD", method=ACH, then=["paid"], country="US")
+    diary.until("Wed 4 Jun 09:00")
+    diary.bank.debts["in_1"].amount_minor = 2900
+    diary.mailbox.down = True
+    diary.until("Fri 20 Jun 09:00")
+    assert diary.charges() == []
+    diary.mailbox.down = False
+    diary.until("Fri 11 Jul 09:00")
+    (told,) = [at for at, letter in diary.mailbox.letters if NOTICE in letter.once_key]
+    (charged,) = diary.bank.charges.values()
+    assert charged.at - told >= timedelta(days=10)
+    assert diary.case().state is State.RECOVERED
+
+
+def test_an_amount_that_changes_once_more_is_told_once_more(begin: Begin) -> None:
+    diary = begin(tells(window="P40D"))
+    diary.fails("901", 4900, "CAD", method=PAD, then=["paid"], country="CA")
+    diary.until("Wed 4 Jun 09:00")
+    diary.bank.debts["in_1"].amount_minor = 2900
+    diary.until("Tue 10 Jun 09:00")
+    diary.bank.debts["in_1"].amount_minor = 1900
+    diary.until("Thu 10 Jul 09:00")
+    letters = notices(diary)
+    assert ["29.00" in letters[0].subject, "19.00" in letters[-1].subject] == [True, True]
+    (charged,) = diary.bank.charges.values()
+    assert charged.amount_minor == 1900
+    left = max(at for at, letter in diary.mailbox.letters if NOTICE in letter.once_key)
+    assert charged.at - left >= timedelta(days=10)

@@ -44,7 +44,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one message is about.
 
-    `amount_minor` counts ISO 4217 minor units of `currency`. Instants are aware UTC; they are told in
+    `amount_minor` counts ISO 4217 minor units of `currency`; `before_minor` is what was asked for the last time, where that
+    was another amount. Instants are aware UTC; they are told in
     `timezone` (an IANA name). `locale` is the customer's (`de`, `pt-BR`); one nobody knows reads as English.
     `cause` is a category of the decline taxonomy, `deadline_action` what happens after `deadline`.
     `method_label` is how the customer knows the method ("Visa ending 4242"), `what` what is paid for
@@ -58,6 +59,7 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     merchant: str
     support: str
     amount_minor: int | None = None
+    before_minor: int | None = None
     currency: str
     locale: str
     timezone: str
@@ -89,6 +91,8 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             _known("deadline_action", self.deadline_action, DEADLINE_ACTIONS)
         if not self.merchant.strip() or not self.what.strip():
             raise BadFacts("merchant and what must not be empty: every message says who asks and for what")
+        if self.before_minor is not None and self.before_minor <= 0:
+            raise BadFacts("before_minor must be above zero: nobody was asked for nothing")
         if self.amount_minor is not None and self.amount_minor <= 0:
             raise BadFacts("amount_minor must be above zero: nobody is asked for nothing")
         if self.expires is not None and not _MONTH.match(self.expires):

@@ -71,5 +71,6 @@ def _others(plain: MessageFacts) -> Iterator[MessageFacts]:
         yield msgspec.structs.replace(plain, rail=rail)
     for reader in ("billing", "owner"):
         yield msgspec.structs.replace(plain, reader=reader)
+    yield msgspec.structs.replace(plain, rail="card", before_minor=2 * (plain.amount_minor or 1))
     yield msgspec.structs.replace(plain, customer=None, method_label=None)
     yield msgspec.structs.replace(plain, mandate="MNDT-1", creditor="DE98ZZZ09999999999")

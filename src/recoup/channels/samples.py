@@ -24,8 +24,10 @@ SHOWN = (
     ("win_back", ""),
     ("digest", ""),
     ("pre_debit_notice", ""),
+    ("pre_debit_notice", "another amount"),
 )
-"""Every kind of message, with the causes that read differently; `bank debit` is a debit that came back for lack of money."""
+"""Every kind of message, with the causes that read differently; `bank debit` is a debit that came back for lack of money,
+`another amount` one by card of less than before."""
 NAMES = {
     "ja": "佐藤 葵", "ko": "김민준", "zh-CN": "王芳", "ar": "ليلى حداد", "tr": "Elif Yılmaz", "pl": "Zofia Nowak", "de": "Lena Sommer",
     "fr": "Camille Martin", "es": "Lucía García", "pt-BR": "Ana Souza", "it": "Giulia Rossi", "nl": "Sanne de Vries", "sv": "Elsa Berg",
@@ -51,10 +53,11 @@ def sample_facts(
     accent: str = "#0b6e4f",
     logo_url: str | None = None,
 ) -> MessageFacts:
-    """A made-up case of `merchant`, with a name and money of the language. `cause` may be `bank debit`."""
+    """A made-up case of `merchant`, with a name and money of the language. `cause` may be one of `SHOWN`."""
     minor, currency = MONEY.get(language, (4900, "EUR"))
-    debit = step == "pre_debit_notice" or cause == "bank debit"
-    cause = "insufficient_funds" if cause == "bank debit" else cause or "generic_soft"
+    less = cause == "another amount"
+    debit = (step == "pre_debit_notice" and not less) or cause == "bank debit"
+    cause = "insufficient_funds" if cause in ("bank debit", "another amount") else cause or "generic_soft"
     what = _say(texts.SOME_SUBSCRIPTION, language, merchant=merchant)
     label = (
         _say(texts.ACCOUNT_ENDING, language, last4="3000")
@@ -66,12 +69,12 @@ def sample_facts(
     )
     return MessageFacts(
         merchant=merchant, support=support, accent=accent, logo_url=logo_url, customer=NAMES.get(language, "Alex Morgan"),
-        amount_minor=minor, currency=currency, locale=language, timezone="UTC", failed_at=now - timedelta(days=1), cause=cause,
+        amount_minor=minor, before_minor=2 * minor if less else None, currency=currency, locale=language, timezone="UTC", failed_at=now - timedelta(days=1), cause=cause,
         pay_url=pay_url, preferences_url=preferences_url, what=what, method_label=label, paid_at=now,
-        next_try_at=now + timedelta(days=4) if debit or (cause in _RETRIES and step != "final_notice") else None,
+        next_try_at=now + timedelta(days=4) if debit or less or (cause in _RETRIES and step != "final_notice") else None,
         deadline=now + timedelta(days=14), deadline_action="cancel", rail="sepa_debit" if debit else "card",
-        expires=f"{now + timedelta(days=30):%Y-%m}", mandate="MNDT-4711" if debit else None,
-        creditor="DE98ZZZ09999999999" if debit else None, items=items if step == "digest" else (), reference="INV-2026-118",
+        expires=f"{now + timedelta(days=30):%Y-%m}",
+        items=items if step == "digest" else (), reference="INV-2026-118",
         test=True,
     )  # fmt: skip
 

@@ -27,6 +27,9 @@ _LONGEST = {"merchant": 60, "customer": 60, "what": 90, "method_label": 60, "ref
 # Languages whose sentences would have to bend the weekday's name; there the day is told without it.
 _NO_WEEKDAY = frozenset({"pl", "pt-BR"})
 _NO_SPACE = frozenset({"ja", "zh-CN"})
+_CARDS = ("card", "wallet")
+RAILS = frozenset({*texts.SCHEMES, *_CARDS})
+"""What a notice before a debit can name as the way the money goes."""
 _DAYS = ("{failed}", "{next_try}", "{deadline}")
 
 Wording = Mapping[str, str]
@@ -79,6 +82,8 @@ class Voice:
         }
         if facts.amount_minor is not None:
             self.values["amount"] = self.money(facts.amount_minor, facts.currency)
+        if facts.before_minor is not None:
+            self.values["before"] = self.money(facts.before_minor, facts.currency)
         self.values["method"] = self(texts.YOUR_METHOD if label else texts.SOME_METHOD)
         scheme = texts.SCHEMES.get(facts.rail or "")
         if scheme is not None:
@@ -209,9 +214,9 @@ def needs(kind: str, facts: MessageFacts) -> None:
         raise BadFacts("items must be two or more; a digest tells of several payments")
     if kind == "card_expiring" and facts.expires is None:
         raise BadFacts("expires is missing; a card_expiring names the month")
-    if kind == "pre_debit_notice" and (facts.next_try_at is None or facts.rail not in texts.SCHEMES):
+    if kind == "pre_debit_notice" and (facts.next_try_at is None or facts.rail not in RAILS):
         raise BadFacts(
-            "next_try_at and a bank debit's rail are needed; a pre_debit_notice names day and scheme"
+            "next_try_at and a card's or bank debit's rail are needed; a pre_debit_notice names day and way"
         )
 
 
@@ -355,7 +360,12 @@ def _notice(say: Voice) -> _Core:
     return _Core(
         subject=say(texts.NOTICE_SUBJECT),
         title=say(texts.NOTICE_TITLE),
-        paragraphs=[say(texts.NOTICE_HAPPENED), say(texts.NOTICE_ASK), say(texts.NOTICE_TALK)],
+        paragraphs=[
+            say(texts.NOTICE_CARD if say.facts.rail in _CARDS else texts.NOTICE_HAPPENED),
+            *([say(texts.NOTICE_CHANGED)] if say.facts.before_minor is not None else []),
+            say(texts.NOTICE_ASK),
+            say(texts.NOTICE_TALK),
+        ],
         button=say(texts.NOTICE_BUTTON),
     )
 

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from recoup.decide.calendar import after_working_days
+from recoup.decide.ahead import Ahead
 from recoup.decide.caps import span_words
 from recoup.decide.rulebook import rule
 from recoup.decide.tries import Try
-from recoup.domain.instants import zone
 
 
 class Moved(NamedTuple):
@@ -93,27 +91,39 @@ def bacs(tries: Sequence[Try], at: datetime, *, amount_minor: int, now: datetime
     """A Bacs debit presented again: the same amount, so often and so soon after the first, with notice of the new date;
     after that it is a new collection, with longer notice. Notice is counted in working days from `now` (unless it is
     `announced` already)."""
+    ahead = None if announced else bacs_notice(tries, at, amount_minor)
+    if ahead is None:
+        return Moved(at)
+    moved = _noticed(ahead, at, now)
+    if moved.at is not None and bacs_notice(tries, moved.at, amount_minor) != ahead:
+        return _noticed(_new_collection(at), at, now)
+    return moved
+
+
+def bacs_notice(tries: Sequence[Try], at: datetime, amount_minor: int) -> Ahead | None:
+    """How long ahead the payer is told of a Bacs debit at `at`; None where it is the first one."""
     first, amount, again = _presentation(tries)
     if first is None:
-        return Moved(at)
+        return None
     r = rule("BACS-REPRESENT")
-    if announced:
-        return Moved(at)
     if again < r.count_in("GB", at.date()) and at <= first + r.time and amount == amount_minor:
-        moved = _noticed("BACS-REPRESENT-NOTICE", "a Bacs debit on a new date", at, now)
-        if moved.at is not None and moved.at <= first + r.time:
-            return moved
-    return _noticed("BACS-AFTER-MONTH", "a new Bacs collection", at, now)
+        notice = rule("BACS-REPRESENT-NOTICE")
+        return Ahead(rule=notice.id, working_days=notice.count_in("GB", at.date()))
+    return _new_collection(at)
 
 
-def _noticed(rule_id: str, what: str, at: datetime, now: datetime) -> Moved:
-    notice = rule(rule_id)
-    days = notice.count_in("GB", at.date())
-    from_then = after_working_days(now, days, "GB", _london())
+def _new_collection(at: datetime) -> Ahead:
+    notice = rule("BACS-AFTER-MONTH")
+    return Ahead(rule=notice.id, working_days=notice.count_in("GB", at.date()))
+
+
+def _noticed(ahead: Ahead, at: datetime, now: datetime) -> Moved:
+    from_then = ahead.debit_from(now)
     if from_then <= at:
         return Moved(at)
-    says = f"{what}: not before {stamp(from_then)}, {days} working days' notice ({notice.id})"
-    return Moved(from_then, notice.id, says)
+    what = "a new Bacs collection" if ahead.rule == "BACS-AFTER-MONTH" else "a Bacs debit on a new date"
+    says = f"{what}: not before {stamp(from_then)}, {ahead.says}' notice ({ahead.rule})"
+    return Moved(from_then, ahead.rule, says)
 
 
 def bacs_usage(tries: Sequence[Try]) -> str:
@@ -143,10 +153,6 @@ def _presentation(tries: Sequence[Try]) -> tuple[datetime | None, int, int]:
 def stamp(instant: datetime) -> str:
     """`2026-03-04 09:00`, in UTC."""
     return instant.isoformat(" ", "minutes")[:16]
-
-
-def _london() -> ZoneInfo:
-    return zone("Europe/London")
 
 
 _ANY_DAY = date.max

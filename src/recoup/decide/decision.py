@@ -60,7 +60,7 @@ def confirm(
         or _below_minimum(s, None)
     ):
         return None
-    if announce.needed(s, s.method) is not None and not announce.has_left(view, plan.at):
+    if announce.needed(s, s.method, plan.at or now) is not None and not announce.has_left(view, plan.at):
         return None
     wish = Candidate(move="charge", at=now, because=plan.because, by=plan.by, skipped=plan.skipped)
     # The notice some rails want was counted when the plan was made; it does not begin anew now.
@@ -169,7 +169,9 @@ def _best(s: Situation, chart: Chart | None) -> Decision:
     found = [c for c in (charge, notice, ask, short, _ending(s)) if c is not None]
     chosen = min(found, key=lambda c: (c.at, _ORDER[c.move]))
     others = tuple(
-        RunnerUp(move=c.move, at=c.at, because="; ".join(c.because[-1:])) for c in found if c is not chosen
+        RunnerUp(move=c.move, at=c.at, method_id=_charged(s, c), because="; ".join(c.because[-1:]))
+        for c in found
+        if c is not chosen
     )
     awaits_customer = charge is None and short is None
     refused = timing.refusal(s) if awaits_customer else None
@@ -178,6 +180,12 @@ def _best(s: Situation, chart: Chart | None) -> Decision:
             chosen, rules=refused.rules, because=(*chosen.because, *refused.says)
         )
     return _decision(s, chosen, others=others, awaits_customer=awaits_customer)
+
+
+def _charged(s: Situation, c: Candidate) -> str | None:
+    if c.move != "charge":
+        return None
+    return c.method_id or (s.method.id if s.method else None)
 
 
 def _below_minimum(s: Situation, charge: Candidate | None) -> Candidate | None:
@@ -208,7 +216,7 @@ def _decision(
     others: tuple[RunnerUp, ...] = (),
     awaits_customer: bool = False,
 ) -> Decision:
-    charging, ending = c.move == "charge", c.move == "give_up"
+    ending = c.move == "give_up"
     action = s.policy.ending.action if ending else None
     if action == "hand_over":
         return Decision(
@@ -219,8 +227,8 @@ def _decision(
         case_id=s.view.case_id,
         move=c.move,
         at=c.at,
-        method_id=c.method_id or (s.method.id if s.method else None) if charging else None,
-        amount_minor=s.view.debt.amount_minor if charging or c.debit_at is not None else None,
+        method_id=_charged(s, c),
+        amount_minor=s.view.debt.amount_minor if c.move == "charge" or c.debit_at is not None else None,
         debit_at=c.debit_at,
         channel=c.channel,
         step=c.step,

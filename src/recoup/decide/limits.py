@@ -1,11 +1,12 @@
 """The rules that can only say no: the first instant at which networks, schemes and issuers allow a charge."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
 from recoup.decide import debits
+from recoup.decide.ahead import Ahead
 from recoup.decide.bars import Bar, standing
 from recoup.decide.calendar import next_allowed_slot
 from recoup.decide.caps import BANK_DEBITS, Cap, caps_for, counted, free_at, span_words, usage, used_at
@@ -186,28 +187,35 @@ def _india(asked: _Asked, found: _Found, amount_minor: int, currency: str) -> No
         found.refuse(r.id, f"more than INR {most}: the payer has to confirm each debit ({r.id})")
 
 
-def notice_of(view: CaseView, method: Method | None, terms: Timing = PLAIN) -> tuple[str, timedelta] | None:
-    """The rule that wants every debit of this method told to the payer, and how long ahead; None where none does."""
+def notice_of(view: CaseView, method: Method | None, at: datetime, terms: Timing = PLAIN) -> Ahead | None:
+    """The rule that wants a debit of this method, of what is due now, at `at`, told to the payer, and how long ahead;
+    None where none does."""
     asked = _asked(view, method, ())
-    return _noticed(asked, terms.sepa_notice)
+    due = view.debt.amount_minor
+    every, changed = _noticed(asked, terms.sepa_notice), _of_another_amount(asked, due, at.date())
+    if changed is not None and (every is None or changed.span > every.span):
+        return changed
+    if every is None and asked.kind == "bacs_debit":
+        return debits.bacs_notice(asked.tries, at, due)
+    return every
 
 
-def _noticed(asked: _Asked, sepa_notice: timedelta | None) -> tuple[str, timedelta] | None:
+def _noticed(asked: _Asked, sepa_notice: timedelta | None) -> Ahead | None:
     if asked.kind == "upi" or (asked.country == "IN" and asked.kind in ("card", "wallet")):
         r = rule("RBI-PRE-NOTICE")
-        return r.id, r.time
+        return Ahead(rule=r.id, span=r.time)
     if asked.kind == "sepa_debit" and sepa_notice is not None:
-        return "SEPA-PRENOTIFY", sepa_notice
+        return Ahead(rule="SEPA-PRENOTIFY", span=sepa_notice)
     return None
 
 
 def _notices(asked: _Asked, found: _Found, sepa_notice: timedelta | None) -> None:
     wanted = _noticed(asked, sepa_notice)
     if wanted is not None:
-        _notice(found, wanted[0], asked.view.now + wanted[1], wanted[1])
+        _notice(found, wanted.rule, asked.view.now + wanted.span, wanted.span)
 
 
-def _changed_amount(asked: _Asked, found: _Found, amount_minor: int) -> None:
+def _of_another_amount(asked: _Asked, amount_minor: int, on: date) -> Ahead | None:
     """Where the amount is another than the last one asked for, some debits want notice of it."""
     if asked.kind == "pad_debit":
         r = rule("PAD-NOTICE")
@@ -216,12 +224,26 @@ def _changed_amount(asked: _Asked, found: _Found, amount_minor: int) -> None:
     ):
         r = rule("REGE-VARYING-AMOUNT")
     else:
-        return
-    last = next((t.amount_minor for t in reversed(asked.tries) if t.mine), amount_minor)
-    if last != amount_minor and r.since <= found.asked_for.date():
-        then = asked.view.now + r.time
-        says = f"another amount than before wants {span_words(r.time)} of notice: not before {stamp(then)}"
-        found.not_before(then, r.id, f"{says} ({r.id})")
+        return None
+    last = last_asked(asked.tries)
+    if last in (None, amount_minor) or r.since > on:
+        return None
+    return Ahead(rule=r.id, span=r.time)
+
+
+def _changed_amount(asked: _Asked, found: _Found, amount_minor: int) -> None:
+    wanted = _of_another_amount(asked, amount_minor, found.asked_for.date())
+    if wanted is not None:
+        then = asked.view.now + wanted.span
+        says = (
+            f"another amount than before wants {span_words(wanted.span)} of notice: not before {stamp(then)}"
+        )
+        found.not_before(then, wanted.rule, f"{says} ({wanted.rule})")
+
+
+def last_asked(tried: Sequence[Try]) -> int | None:
+    """The amount that was asked for the last time, for this very debt."""
+    return next((t.amount_minor for t in reversed(tried) if t.mine), None)
 
 
 def _notice(found: _Found, rule_id: str, then: datetime, span: timedelta) -> None:

@@ -227,7 +227,7 @@ def _floor(s: Situation) -> datetime | None:
     """The first instant from now on that the rules allow at all."""
     verdict = limits.earliest(
         s.view, s.method, s.now, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
-        others=s.around.others, horizon=max(s.end, s.now), terms=s.policy.timing,
+        others=s.around.others, horizon=max(s.end, s.now), announced=s.told is not None, terms=s.policy.timing,
     )  # fmt: skip
     return verdict.earliest
 

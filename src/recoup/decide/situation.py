@@ -12,7 +12,7 @@ from recoup.domain.decline import Decline, between_payer_and_bank, retry_possibl
 from recoup.domain.experiment import Enrolment
 from recoup.domain.instants import zone
 from recoup.domain.policy import Policy
-from recoup.domain.view import Attempt, CaseView, Method, PastDebt, Result, Trigger, remembered
+from recoup.domain.view import Attempt, CaseView, Message, Method, PastDebt, Result, Trigger, remembered
 
 _DECLINED = (
     Result.DECLINED
@@ -23,6 +23,8 @@ LATE_BY_AT_MOST = timedelta(days=7)
 
 NOT_SENT = frozenset({"withdrawn", "failed", "bounced"})
 """States of messages that never reached anybody."""
+NOTICE = "pre_debit_notice"
+"""The step of a notice before a debit."""
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +103,23 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     def messages_sent(self) -> int:
         """Messages about this debt that went out and were not stopped on the way."""
         return sum(m.status not in NOT_SENT for m in self.view.messages)
+
+    @property
+    def told(self) -> Message | None:
+        """The latest notice of ours of a debit still ahead, of the amount that is due now, that waits to leave or has
+        left. While one stands, the time it takes does not begin anew at each look."""
+        if self.policy.notices.pre_debit != "recoup":
+            return None
+        due = self.view.debt.amount_minor
+        return next(
+            (
+                m
+                for m in reversed(self.view.messages)
+                if m.step == NOTICE and m.status not in NOT_SENT and m.debit_minor == due
+                and m.debit_at is not None and m.debit_at > self.now
+            ),
+            None,
+        )  # fmt: skip
 
 
 def look(

@@ -22,7 +22,7 @@ def next_charge(s: Situation, outlook: Outlook | None = None) -> Candidate | Non
     if s.view.attempts_left is not None and s.view.attempts_left <= 0:
         return None
     wish = _wish(s, outlook)
-    usual = None if wish is None else lawful(s, wish)
+    usual = None if wish is None else lawful(s, wish, announced=s.told is not None)
     spare = _on_backup(s)
     return min((c for c in (usual, spare) if c is not None), key=lambda c: c.at, default=None)
 
@@ -42,7 +42,7 @@ def _on_backup(s: Situation) -> Candidate | None:
         return None
     because = (f"the backup method, which the customer allowed: {duration_text(after)} after the failure",)
     wish = Candidate(move="charge", at=max(at, s.now), because=because, by="backup", method_id=s.backup.id)
-    return lawful(instead(s, s.backup), wish)
+    return lawful(instead(s, s.backup), wish, announced=s.told is not None)
 
 
 ATTEMPTS, SPAN = 15, timedelta(days=30)

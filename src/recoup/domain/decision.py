@@ -11,10 +11,12 @@ Ending = Literal["cancel", "pause", "downgrade", "leave_unpaid", "write_off", "h
 
 
 class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A move that was weighed and not chosen. `value` is in minor units of the debt's currency."""
+    """A move that was weighed and not chosen. `value` is in minor units of the debt's currency; `method_id` is named of the
+    charge that comes after what was chosen."""
 
     move: Move
     at: Instant | None = None
+    method_id: str | None = None
     value: float | None = None
     because: str | None = None
 

@@ -169,7 +169,7 @@ class Notices(_Part, frozen=True, kw_only=True):
     `expiring`: how long before a renewal a customer is told that their card will have expired by then, once a card,
     and only where no account updater covers it.
     `pre_debit`: who tells the payer of a debit that has to be told ahead (India; SEPA where `timing.sepa_notice` says
-    so): the `provider`, or `recoup`, which then debits only once its notice has left and its time has passed.
+    so; another amount than before by PAD, ACH or a US debit card; a Bacs debit presented again): the `provider`, or `recoup`, which then debits only once its notice has left and its time has passed.
     """
 
     expiring: Duration | None = None

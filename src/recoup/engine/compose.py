@@ -13,11 +13,13 @@ from recoup.channels.render import render
 from recoup.channels.short import render_sms
 from recoup.channels.words import Wording, choose_words
 from recoup.decide import announce
+from recoup.decide.limits import last_asked
+from recoup.decide.tries import tries
 from recoup.domain.case import Case
 from recoup.domain.experiment import Plan, place_name, worded
 from recoup.engine import recipients
 from recoup.engine.house import House
-from recoup.engine.letters import facts_of, said_as
+from recoup.engine.letters import facts_of, method_label, said_as
 from recoup.engine.links import PAY_FOR
 from recoup.engine.pushing import CHANNELS, PushDoor
 from recoup.engine.together import earliest, items_of
@@ -109,10 +111,9 @@ def _facts(house: House, merchant: Merchant, asked: Asked) -> tuple[str, Message
     item, now = asked.item, asked.now
     facts = facts_of(house, merchant, asked.case, asked.reader, now, reader=recipients.role_of(item))
     step = said_as(item.step or "notice", asked.case)
-    if step == announce.STEP and facts.rail in ("card", "wallet"):
-        facts = msgspec.structs.replace(
-            facts, rail="e_mandate"
-        )  # India's, which a card's or wallet's debit goes by
+    if step == announce.STEP:
+        told = announce.notice_of(asked.case.messages, item.once_key)
+        facts = of_the_debit(asked.case, facts, told.debit_at if told is not None else None)
     if asked.others:
         step = "digest"
         together = items_of(merchant, [asked.case, *asked.others], facts.locale)
@@ -122,6 +123,23 @@ def _facts(house: House, merchant: Merchant, asked: Asked) -> tuple[str, Message
         link = house.links.contact_preferences(merchant.id, person, now, domain=domain)
         facts = msgspec.structs.replace(facts, preferences_url=link)
     return step, facts
+
+
+def of_the_debit(case: Case, facts: MessageFacts, debit_at: datetime | None) -> MessageFacts:
+    """The facts of a notice: when and from which method is debited, India's mandate behind a card, and the amount before."""
+    planned = announce.debited(case.plan, debit_at)
+    method = next((m for m in case.methods if m.id == planned), None)
+    if debit_at is not None:
+        facts = msgspec.structs.replace(facts, next_try_at=debit_at)
+    if method is not None:
+        label = method_label(method, facts.locale)
+        facts = msgspec.structs.replace(facts, rail=method.kind, method_label=label)
+    country = (method.country if method is not None else None) or case.customer.country or ""
+    if facts.rail in ("card", "wallet") and country.upper() == "IN":
+        facts = msgspec.structs.replace(facts, rail="e_mandate")
+    before = last_asked(tries(case.view(facts.failed_at), method))
+    changed = before not in (None, facts.amount_minor)
+    return msgspec.structs.replace(facts, before_minor=before) if changed else facts
 
 
 def _mail(merchant: Merchant, asked: Asked, step: str, facts: MessageFacts, own: Wording) -> port.Mail:

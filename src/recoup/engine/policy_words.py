@@ -232,7 +232,8 @@ def _ahead(policy: Policy) -> list[str]:
     told = []
     if policy.notices.pre_debit == "recoup":
         told = [
-            "Where a debit has to be told ahead (India; SEPA as agreed), the payer gets a notice with day and amount, and "
+            "Where a debit has to be told ahead (India; SEPA as agreed; another amount by Canadian debit, ACH or a US "
+            "debit card; a new date with Bacs), the payer gets a notice with day and amount, and "
             "nothing is debited before it has left and its time has passed."
         ]
     if policy.notices.expiring is None:

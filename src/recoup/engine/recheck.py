@@ -124,17 +124,9 @@ def _debit_notice(
 
     It is owed whatever the customer wants to hear and however much they heard; only the night holds it.
     """
-    told = next((m for m in case.messages if m.id == item.once_key), None)
-    if item.kind == "copy":
-        told = next((m for m in reversed(case.messages) if m.step == announce.STEP), None)
-    plan = case.plan
-    if (
-        told is None
-        or told.debit_at is None
-        or plan is None
-        or plan.move != "charge"
-        or plan.at != told.debit_at
-    ):
+    told = announce.notice_of(case.messages, item.once_key)
+    method = announce.debited(case.plan, told.debit_at if told is not None else None)
+    if told is None or told.debit_at is None or method is None:
         return Verdict("withdraw", "the debit it tells of is not planned any more")
     if told.debit_minor != case.debt.amount_minor:
         return Verdict("withdraw", "another amount is due by now")
@@ -145,8 +137,8 @@ def _debit_notice(
     )
     if over > now:
         return Verdict("wait", "quiet hours where the customer is", over)
-    wanted = notice_of(view, view.method(plan.method_id), policy.timing)
-    if item.kind == "message" and wanted is not None and now + wanted[1] > told.debit_at:
+    wanted = notice_of(view, view.method(method), told.debit_at, policy.timing)
+    if item.kind == "message" and wanted is not None and wanted.debit_from(now) > told.debit_at:
         return Verdict(
             "withdraw", "it comes too late for the debit it tells of, which is planned and told anew"
         )

@@ -14,8 +14,9 @@ from recoup.channels.samples import sample_facts
 from recoup.channels.short import render_sms, sms_text
 from recoup.channels.texts import BOOK
 from recoup.channels.wording import NOT_YOURS, check, known
-from recoup.channels.words import NotToBeSaid, said_in
+from recoup.channels.words import RAILS, NotToBeSaid, said_in
 from recoup.domain.experiment import Plan, is_legal, place_name, worded
+from recoup.engine.compose import of_the_debit
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
 from recoup.engine.letters import facts_of, said_as
@@ -104,6 +105,7 @@ def preview(
                 contact or Contact(id=case.customer.id), locale=_locale(contact, language)
             )
             facts, step = facts_of(house, merchant, case, reader, now), said_as(step, case)
+            facts = of_the_debit(case, facts, facts.next_try_at) if step in DEBITS else facts
             facts = msgspec.structs.replace(
                 _whole(facts, step, now), pay_url=pay_url, preferences_url=preferences_url
             )
@@ -178,7 +180,8 @@ def _whole(facts: MessageFacts, step: str, now: datetime) -> MessageFacts:
     if step == "card_expiring" and facts.expires is None:
         changes["expires"] = f"{now:%Y-%m}"
     if step in DEBITS:
-        changes |= {"rail": "sepa_debit", "next_try_at": facts.next_try_at or now + timedelta(days=5)}
+        rail = facts.rail if facts.rail in RAILS else "sepa_debit"
+        changes |= {"rail": rail, "next_try_at": facts.next_try_at or now + timedelta(days=5)}
     return msgspec.structs.replace(facts, **changes)
 
 
