@@ -1,5 +1,6 @@
 """The documented contract against the living app: whatever is sent, the answer is one that the document announces."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,14 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         houses.fail(house, merchant, *(houses.view(n) for n in range(3)))
         with served(house) as port:
             yield f"http://127.0.0.1:{port}", make_key(house, merchant)
+
+
+def test_shapes_have_names_of_their_own() -> None:
+    """Not those of our files, which clients would be made of; and every name that is referred to is there."""
+    names = set(SCHEMA.raw_schema["components"]["schemas"])
+    assert {name for name in names if not name.isidentifier()} == set()
+    told = msgspec.json.encode(SCHEMA.raw_schema).decode()
+    assert set(re.findall(r'#/components/schemas/([^"]+)"', told)) == names
 
 
 def test_no_operation_is_left_out() -> None:

@@ -30,7 +30,7 @@ PICTURES = os.environ.get("RECOUP_PICTURES")
 DESK = {"dashboard": "/", "cases": "/cases", "case": "/cases/c_7", "retry": "/cases/c_10?ask=retry", "messages": "/messages", "channels": "/messages/channels",
         "webhooks": "/webhooks", "people": "/people", "keys": "/keys", "queues": "/queues", "queue": "/queues/high_value",
         "approvals": "/approvals", "alerts": "/alerts", "audit": "/audit", "settings": "/desk",
-        "insight": "/insight", "rules": "/insight/rules", "renewals": "/insight/renewals", "board": "/insight/board", "experiments": "/experiments", "test": "/experiments/short-page"}  # fmt: skip
+        "insight": "/insight", "rules": "/insight/rules", "renewals": "/insight/renewals", "board": "/insight/board", "experiments": "/experiments", "test": "/experiments/short-page", "docs": "/docs"}  # fmt: skip
 
 
 class Town:
@@ -121,7 +121,7 @@ def test_the_first_person_signs_up_and_is_at_home(browser: Browser, tmp_path: Pa
 def test_a_person_works_a_case(town: Town, browser: Browser, scripts: bool) -> None:
     n = 201 if scripts else 202
     town.new_debt(n, pays=True)
-    page = pages.browse(browser, scripts=scripts)
+    page = pages.browse(browser, scripts=scripts, width=1280 if scripts else 390)
     pages.sign_in_with(page, town.url)
     page.goto(f"{town.url}/cases")
     page.fill("[name=q]", f"cus_{n}")

@@ -23,7 +23,7 @@ def _hash(text: str) -> str:
 
 
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_hash(_css())}'; base-uri 'none'; "
+    "Content-Security-Policy": f"default-src 'none'; img-src data:; style-src 'sha256-{_hash(_css())}'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

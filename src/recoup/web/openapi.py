@@ -31,7 +31,7 @@ _SAYS = {
 def document(endpoints: Sequence[Endpoint], base_url: str) -> bytes:
     """The document as JSON."""
     shapes = _shapes(endpoints)
-    references, components = msgspec.json.schema_components([*shapes, FieldFault], ref_template=_REF)
+    references, components = _components([*shapes, FieldFault])
     schema_of = dict(zip(map(repr, shapes), references, strict=False))
     paths: dict[str, Json] = {}
     for each in endpoints:
@@ -57,6 +57,29 @@ def document(endpoints: Sequence[Endpoint], base_url: str) -> bytes:
             },
         }
     )
+
+
+def _components(shapes: list[Any]) -> tuple[list[Json], Json]:
+    """A schema for each shape, and those they name. Where two of ours are called the same, the file's name goes before."""
+    references, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    names = {_REF.format(name=name): _REF.format(name=_short(name)) for name in components}
+    assert len(set(names.values())) == len(names)
+
+    def told(schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [told(each) for each in schema]
+        if not isinstance(schema, dict):
+            return schema
+        named = {k: names[v] for k, v in schema.items() if k == "$ref"}
+        return {k: told(v) for k, v in schema.items()} | named
+
+    return told(list(references)), {_short(name): told(schema) for name, schema in components.items()}
+
+
+def _short(name: str) -> str:
+    """`recoup.insight.figures.Interval` as `FiguresInterval`."""
+    file, _, shape = name.rpartition(".")
+    return file.rpartition(".")[2].title().replace("_", "") + shape
 
 
 def _shapes(endpoints: Sequence[Endpoint]) -> list[Any]:
