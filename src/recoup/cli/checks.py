@@ -153,7 +153,9 @@ def _people(house: House) -> Iterator[Check]:
         everyone = merchants.everyone(tx)
         waiting = merchants.due(tx, now - timedelta(minutes=10))
     if alive:
-        yield Check(state="ok", what=f"{len(alive)} workers are at work")
+        yield Check(
+            state="ok", what=f"{len(alive)} workers are at work" if len(alive) > 1 else "a worker is at work"
+        )
     else:
         names = ", ".join(d.merchant.name for d in waiting)
         fix = f"work of {names} has been waiting for more than 10 minutes; " if waiting else ""

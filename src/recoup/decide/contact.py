@@ -67,7 +67,9 @@ def _worth_most(s: Situation, outlook: Outlook, rules: list[MessageRule]) -> Can
     live = [m.at for m in s.view.messages if m.status not in NOT_SENT and m.debit_at is None]
     if live:
         first = max(first, max(live) + GAP)
-    offer = learned.best_message(outlook, first, sent=len(live), left=len(rules), value=s.policy.value)
+    offer = learned.best_message(
+        outlook, first, sent=len(live), left=len(rules), value=s.policy.value, currency=s.view.debt.currency
+    )
     if offer is None or offer.at > s.end:
         return None
     polite = _polite(s, rules[0], offer.at, ())

@@ -12,6 +12,7 @@ from recoup.decide.situation import NOTHING_AROUND, Around, Situation, look
 from recoup.domain.decision import Decision, RunnerUp
 from recoup.domain.decline import Decline, hands_over
 from recoup.domain.instants import text
+from recoup.domain.money import told
 from recoup.domain.policy import Policy
 from recoup.domain.view import CaseView, Result
 
@@ -190,13 +191,14 @@ def _charged(s: Situation, c: Candidate) -> str | None:
 
 def _below_minimum(s: Situation, charge: Candidate | None) -> Candidate | None:
     """Small debts wait until the customer owes enough for it to be worth a try; rungs passed meanwhile are left out."""
-    least = s.policy.minimum_due.get(s.view.debt.currency, 0)
+    currency = s.view.debt.currency
+    least = s.policy.minimum_due.get(currency, 0)
     owed = s.view.debt.amount_minor if s.around.owed_minor is None else s.around.owed_minor
     if owed >= least or s.fresh:
         return None
     steps = [s.start + r.after for r in s.policy.retry] + [s.start + m.after for m in s.policy.message]
     later = min((t for t in steps if t > s.now), default=s.end)
-    why = f"{owed} of {least} minor units due in {s.view.debt.currency}: below the policy's minimum_due"
+    why = f"{told(owed, currency)} due, and {told(least, currency)} is the policy's minimum_due"
     skipped = ("charge below minimum_due",) if charge is not None and charge.at <= s.now else ()
     return Candidate(
         move="wait", at=max(min(later, s.end), s.now), because=(why,), by="minimum_due", skipped=skipped

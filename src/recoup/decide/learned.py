@@ -11,6 +11,7 @@ from recoup.decide.chart import DAY_HOURS
 from recoup.decide.outlook import Outlook
 from recoup.decide.situation import Situation
 from recoup.domain.decision import RunnerUp
+from recoup.domain.money import told
 from recoup.domain.policy import Value
 
 NEAR_BEST = 0.85
@@ -121,7 +122,9 @@ def _money_in_words(s: Situation, outlook: Outlook) -> str:
     return "no pay day is known: the tries are spread so that income days lie between them"
 
 
-def best_message(outlook: Outlook, first: datetime, *, sent: int, left: int, value: Value) -> Offer | None:
+def best_message(
+    outlook: Outlook, first: datetime, *, sent: int, left: int, value: Value, currency: str
+) -> Offer | None:
     """The instant from `first` on at which message number `sent + 1` is worth most, or None where it never is.
 
     A message brings some payments about and makes some customers leave. It gains little while retries or the
@@ -151,7 +154,7 @@ def best_message(outlook: Outlook, first: datetime, *, sent: int, left: int, val
         return None
     because = (
         f"a message brings about {rate:.0%} of such payments and {risked:.1%} of customers leave over it",
-        f"worth {best_worth:.0f} minor units, most at this moment",
+        f"worth {told(round(best_worth), currency)}, most at this moment",
     )
     return Offer(at=max(outlook.instant(best), first), because=because)
 

@@ -57,6 +57,11 @@ def decimal(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-exponent(currency))
 
 
+def told(minor: int, currency: str) -> str:
+    """Minor units in words that hold in any language: `49.00 EUR`."""
+    return f"{decimal(minor, currency):f} {currency}"
+
+
 def minor_units(amount: Decimal, currency: str) -> int:
     """A plain number as minor units, exactly. Raises `ValueError` where it has more decimals than the currency."""
     scaled = amount.scaleb(exponent(currency))

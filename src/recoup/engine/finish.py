@@ -10,6 +10,7 @@ from recoup.decide.situation import NOTHING_AROUND, Around
 from recoup.domain import facts as f
 from recoup.domain.case import CLOSED, Case, State
 from recoup.domain.fold import REFUND
+from recoup.domain.money import told
 from recoup.domain.policy import Policy
 from recoup.engine import endings, notices, winback
 from recoup.engine.house import House
@@ -74,7 +75,7 @@ def _refund_task(change: Change, now: datetime) -> None:
     was = change.before.surplus_minor if change.before is not None else 0
     case = change.case
     if case.surplus_minor > was:
-        owed = f"{case.surplus_minor} minor units of {case.debt.currency} were collected beyond the debt: pay them back"
+        owed = f"{told(case.surplus_minor, case.debt.currency)} collected beyond the debt: pay it back"
         change.add(f.HandedOver(at=now, actor=ENGINE, queue=REFUND, holds=False, because=(owed,)))
 
 

@@ -14,6 +14,7 @@ from recoup.domain.case import CLOSED, IDLE, OPEN, Case
 from recoup.domain.decision import Decision
 from recoup.domain.fold import DISPUTE, IllegalFact
 from recoup.domain.instants import text
+from recoup.domain.money import told
 from recoup.domain.view import Method, Trigger
 from recoup.engine import winback
 from recoup.engine.act import Work, begin_attempt
@@ -149,9 +150,11 @@ def refunded(house: House, merchant: Merchant, case_id: str, *, actor: str, amou
     """A person paid back what was collected beyond the debt, in full or in part. Raises `NotAllowed` on more than that."""
 
     def act(change: Change, now: datetime) -> None:
-        surplus = change.case.surplus_minor
+        surplus, currency = change.case.surplus_minor, change.case.debt.currency
         if not 0 < amount_minor <= surplus:
-            raise NotAllowed(f"{surplus} minor units are to be paid back; {amount_minor} is not part of that")
+            raise NotAllowed(
+                f"{told(surplus, currency)} is to be paid back; {told(amount_minor, currency)} is not part of that"
+            )
         change.add(f.SurplusRefunded(at=now, actor=actor, amount_minor=amount_minor))
 
     return _with(house, merchant, case_id, act)
@@ -249,8 +252,10 @@ def _comes_back(house: House, tx: Connection, merchant: Merchant, case: Case, no
 
 def _as_part(change: Change, part: Part, now: datetime, actor: str) -> None:
     """The day for the rest is agreed before the part is charged, so that no answer can lose it."""
-    if not 0 < part.amount_minor < change.case.debt.amount_minor:
-        raise NotAllowed(f"{part.amount_minor} minor units are no part of {change.case.debt.amount_minor}")
+    debt = change.case.debt
+    if not 0 < part.amount_minor < debt.amount_minor:
+        part_of = [told(m, debt.currency) for m in (part.amount_minor, debt.amount_minor)]
+        raise NotAllowed(f"{part_of[0]} is no part of {part_of[1]}")
     change.add(f.Promised(at=now, actor=actor, pay_at=part.rest_at))
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from recoup.domain import facts as f
 from recoup.domain.case import Case, State
+from recoup.domain.money import told
 from recoup.engine.finish import finish
 from recoup.engine.house import House
 from recoup.psp import port
@@ -61,5 +62,5 @@ def _voided(house: House, merchant: Merchant, case: Case) -> Difference:
             finish(house, tx, merchant, [change], now)
     says = "the biller has voided the debt after it was paid; the case is excluded now"
     if change.case.surplus_minor:
-        says += f", and {change.case.surplus_minor} minor units wait to be paid back"
+        says += f", and {told(change.case.surplus_minor, case.debt.currency)} waits to be paid back"
     return Difference(case_id=case.id, says=says, mended=True)
