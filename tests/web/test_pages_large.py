@@ -14,6 +14,7 @@ from recoup.store.engines import writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import cases
 from recoup.web.pages import insight
+from recoup.web.pages.alerts import job_of
 from tests.insight.crafted import clean, keep, standing_at_now, story
 from tests.support.house import clock_of, standing
 from tests.support.waiting import HANGS_S
@@ -65,6 +66,20 @@ def test_a_large_merchants_alerts_stand_as_a_worker_last_saw_them(house: House, 
         signed_in(client)
         assert "Nothing is out of its band" in client.get("/alerts").text
         clock_of(house).forward(timedelta(minutes=11))
+        page = client.get("/alerts").text
+        assert "A new look goes on behind this page" in page
+        assert "Nothing is out of its band" in page, "nobody waits for it"
+        behind.wait(job_of(merchant))
+        page = client.get("/alerts").text
+        assert "collected than was owed" in page
+        assert "As last looked at" in page
+        assert "goes on behind" not in page
+
+
+def test_alerts_that_were_never_looked_for_are_waited_for(house: House, merchant: Merchant) -> None:
+    pays_too_much(house, merchant)
+    with client_of(house) as client:
+        signed_in(client)
         assert "collected than was owed" in client.get("/alerts").text
 
 

@@ -1,6 +1,6 @@
 """Alerts with their bands, money and silence; and what a merchant's people may set for their desk."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from recoup.engine import audit, doors
 from recoup.engine.house import House
 from recoup.insight import alerts, extract, fresh
 from recoup.insight.alerts import Alert
+from recoup.insight.behind import behind
 from recoup.insight.holding import holding
 from recoup.insight.stage import NAMES, SETTING, stage_of
 from recoup.store import alerts as stored
@@ -38,15 +39,26 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool
 
 
-def standing_now(house: Home, visit: Visit, merchant: Merchant) -> tuple[list[Raised], list[Raised]]:
-    """Alerts that hold (those that cannot wait first), and those that are over.
+class Seen(msgspec.Struct, frozen=True):
+    """The last look. `old`: another goes on behind the page."""
 
-    A large merchant's are shown as a worker last wrote them down, ten minutes ago at most; looking takes a second there.
+    at: datetime
+    old: bool
+
+
+def standing_now(
+    house: Home, visit: Visit, merchant: Merchant
+) -> tuple[list[Raised], list[Raised], Seen | None]:
+    """Alerts that hold (those that cannot wait first), those that are over, and of when they are, where that is not now.
+
+    A large merchant's are shown as they were last written down, ten minutes ago where a worker runs. Looking takes seconds
+    there, so that what is older is looked at behind the page.
     """
-    if not _looked_lately(house, visit, merchant):
-        apart = holding(house, merchant)
-        with writing(house.db) as tx:
-            alerts.refresh(tx, merchant.id, visit.now, apart)
+    seen = _seen(house, visit, merchant)
+    if seen is None:
+        _look(house, merchant, visit.now)
+    elif seen.old:
+        behind(job_of(merchant), lambda: _look(house, merchant, visit.now))
     with reading(house.db) as tx:
         kept = stored.standing(tx, merchant.id)
     found = [
@@ -55,16 +67,29 @@ def standing_now(house: Home, visit: Visit, merchant: Merchant) -> tuple[list[Ra
     ]
     live = [r for r in found if r.standing.cleared_at is None]
     over = [r for r in found if r.standing.cleared_at is not None]
-    return sorted(live, key=lambda r: (r.quiet, not r.alert.page, r.standing.since)), over
+    return sorted(live, key=lambda r: (r.quiet, not r.alert.page, r.standing.since)), over, seen
 
 
-def _looked_lately(house: House, visit: Visit, merchant: Merchant) -> bool:
+def _seen(house: House, visit: Visit, merchant: Merchant) -> Seen | None:
+    """The look that a page is content with. None: it looks itself."""
     known = extract.current(extract.home(house.db), merchant.id)
     if known is not None and known.cases < fresh.LARGE:
-        return False
+        return None
     with reading(house.db) as tx:
         at = alerts.looked_at(tx, merchant.id)
-    return at is not None and timedelta(0) <= visit.now - at <= LOOKED_FOR
+    old = at is None or not timedelta(0) <= visit.now - at <= LOOKED_FOR
+    return None if at is None or (old and known is None) else Seen(at, old)
+
+
+def _look(house: House, merchant: Merchant, now: datetime) -> None:
+    in_figures = holding(house, merchant)
+    with writing(house.db) as tx:
+        alerts.refresh(tx, merchant.id, now, in_figures)
+
+
+def job_of(merchant: Merchant) -> str:
+    """The name of a look among the work that nobody waits for."""
+    return f"alerts {merchant.id}"
 
 
 @get("/alerts", sync_to_thread=True, include_in_schema=False)
@@ -72,7 +97,7 @@ def alerts_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     """What is outside its band."""
     if visit.merchant is None:
         return no_merchant(visit)
-    live, over = standing_now(house, visit, visit.merchant)
+    live, over, seen = standing_now(house, visit, visit.merchant)
     loud = sum(not r.quiet for r in live)
     headline = (
         "Nothing is out of its band"
@@ -80,7 +105,7 @@ def alerts_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
         else f"{loud} {'thing is' if loud == 1 else 'things are'} out of band"
     )
     return desk(
-        visit, "alerts.html", tab="/queues", live=live, over=over, headline=headline, silences=SILENCES,
+        visit, "alerts.html", tab="/queues", live=live, over=over, seen=seen, headline=headline, silences=SILENCES,
         done=str(request.query_params.get("done", "")),
     )  # fmt: skip
 
