@@ -7,6 +7,7 @@ import pytest
 
 from recoup.domain.policy import Policy
 from tests.diaries.house_diary import P4, REAL_TIME, TEST_CLOCK, Diary
+from tests.support.tenants import watched
 
 Begin = Callable[..., Diary]
 
@@ -22,10 +23,12 @@ def begin(request: pytest.FixtureRequest) -> Iterator[Begin]:
         begun.append(Diary(url, request.param, rules, **how))
         return begun[-1]
 
-    yield start
+    with watched() as wide:
+        yield start
     try:
         for diary in begun:
             diary.check()
+        assert wide == {}, "statements that are not held to one merchant"
     finally:
         for diary in begun:
             diary.close()
