@@ -18,9 +18,11 @@ from recoup.domain.winning_code import network_name
 from recoup.engine.house import House
 from recoup.engine.surroundings import around
 from recoup.insight.card import card as shown
+from recoup.insight.company import Company
 from recoup.insight.fees import METRIC, FeeLedger, Fees, cost, fee_ledger, of_merchant
 from recoup.insight.figures import Basis, Grouping, Scope, Unit, UnlikeFigures
 from recoup.insight.fresh import frame
+from recoup.insight.money import waterfall
 from recoup.store import merchants
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
@@ -193,6 +195,30 @@ def test_a_month_is_told_with_its_meaning_its_source_and_its_doubts(house: House
         dollars + euros[0]
     assert any("where each card was issued" in d for d in found.doubts)
     assert any("1 of 4 cost what is not known here" in d for d in found.doubts)
+
+
+def test_the_money_says_what_retries_cost_under_the_rules(house: House, merchant: Merchant) -> None:
+    """By the ledger of fees, in one currency; what is in another one or has no price is said beside it. What the company
+    tells of each retry is its own bill, and comes first."""
+    us: dict[str, Any] = {"customer__country": "US", "method__country": "US"}
+    keep(house, merchant, [
+        again("a", "43", (1, 3), currency="USD", **us), again("b", "R1", (2,)), again("c", "43", (1,)), story("d", "R", currency="USD"),
+    ])  # fmt: skip
+    found = frame(house, merchant, at_most=timedelta(0))
+    ledger = of_merchant(house, merchant, found)
+
+    def bar(currency: str, company: Company | None = None) -> tuple[int | None, str | None, bool]:
+        fall = waterfall(found, currency, company, ledger=ledger)
+        told = next(b for b in fall.bars if b.id == "penalties")
+        return told.minor, told.why, fall.net_minor == fall.gross_minor + sum(b.minor or 0 for b in fall.bars)
+
+    assert bar("USD") == (-20, "1.00 EUR more in other currencies", True)
+    assert bar("EUR") == (
+        -100,
+        "0.20 USD more in other currencies; 1 attempts cost what is not known here",
+        True,
+    )
+    assert bar("USD", Company(currency="USD", penalty_minor=15)) == (-75, None, True)
 
 
 def test_the_merchants_own_country_is_the_one_that_prices(house: House, merchant: Merchant) -> None:

@@ -1,15 +1,20 @@
 """Recovered money: what was collected, what it cost, what is left, and how much of it is our doing. One currency at a time."""
 
+from decimal import Decimal
+
 import msgspec
 
+from recoup.decide.fees import NOTHING
+from recoup.domain.money import exponent
 from recoup.insight.company import Company
+from recoup.insight.fees import FeeLedger, cost
 from recoup.insight.frame import EVERYTHING, Frame, Where
 
 REFUND_DAYS, DISPUTE_DAYS = 90, 120
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of the waterfall, in minor units; costs are negative. `why` where it cannot be known."""
+    """One step of the waterfall, in minor units; costs are negative. `why` where it, or a part of it, cannot be known."""
 
     id: str
     name: str
@@ -45,9 +50,14 @@ class _Sums(msgspec.Struct, frozen=True):
 
 
 def waterfall(
-    frame: Frame, currency: str, company: Company | None = None, *, where: Where = EVERYTHING
-) -> Waterfall:
-    """From collected to kept. Fees and costs come from the company's facts; refunds and disputes from the cases."""
+    frame: Frame, currency: str, company: Company | None = None, *, where: Where = EVERYTHING,
+    ledger: FeeLedger | None = None,
+) -> Waterfall:  # fmt: skip
+    """From collected to kept. Fees and costs come from the company's facts; refunds and disputes from the cases.
+
+    What retries cost under the networks' rules is what the company says each costs, else what `ledger` sums up of all
+    its attempts; other filters than the currency leave that open.
+    """
     company = company or Company()
     s = _sums(frame, msgspec.structs.replace(where, currency=currency))
     fees = None
@@ -56,7 +66,7 @@ def waterfall(
     mine = company.currency in (None, currency)
     bars = (
         _cost("fees", "Payment fees", fees, "tell payment_fee or fee_fixed_minor"),
-        _cost("penalties", "Network penalties on retries", _times(company.penalty_minor, s.attempts, mine), "tell penalty_minor"),
+        _penalties(company.penalty_minor if mine else None, s.attempts, currency, ledger),
         _cost("refunds", "Refunds", s.refunded, ""),
         _cost("disputes", "Lost disputes", s.disputed, ""),
         _cost("dispute_fees", "Dispute fees", _times(company.dispute_fee_minor, s.disputes, mine), "tell dispute_fee_minor"),
@@ -66,8 +76,23 @@ def waterfall(
     net = s.gross + sum(b.minor or 0 for b in bars)
     return Waterfall(
         currency=currency, failed_minor=s.failed, gross_minor=s.gross, invoices=s.invoices, attempts=s.attempts, bars=bars,
-        net_minor=net, complete=all(b.minor is not None for b in bars), without_self_cure_minor=s.gross - s.self_cured,
+        net_minor=net, complete=all(b.minor is not None and b.why is None for b in bars), without_self_cure_minor=s.gross - s.self_cured,
     )  # fmt: skip
+
+
+def _penalties(each: int | None, attempts: int, currency: str, ledger: FeeLedger | None) -> Bar:
+    id, name = "penalties", "Network penalties on retries"
+    if each is not None or ledger is None:
+        return _cost(id, name, _times(each, attempts, True), "tell penalty_minor")
+    sums: dict[str, Decimal] = {}
+    for row in ledger.rows:
+        sums[row.currency] = sums.get(row.currency, NOTHING) + row.amount
+    minor = round(sums.pop(currency, NOTHING).scaleb(exponent(currency)))
+    beside = ", ".join(cost(amount, other) for other, amount in sorted(sums.items()) if amount)
+    unpriced = sum(row.unpriced for row in ledger.rows if row.currency == currency)
+    open_ = [f"{beside} more in other currencies"] if beside else []
+    open_ += [f"{unpriced} attempts cost what is not known here"] if unpriced else []
+    return Bar(id=id, name=name, minor=-minor, why="; ".join(open_) or None)
 
 
 def _times(each: int | None, n: int, known: bool) -> int | None:

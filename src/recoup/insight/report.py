@@ -142,7 +142,7 @@ def _part(
     only = Where(currency=currency)
     outlook, fall, inc = (
         forecast(found, currency, weeks=weeks),
-        waterfall(found, currency, company),
+        waterfall(found, currency, company, ledger=fees.of_merchant(house, merchant, found)),
         incremental(found, currency),
     )
     keep(house.db, merchant.id, outlook)

@@ -182,7 +182,7 @@ def _exposure(call: Call, found: Frame, currency: str) -> list[Figure]:
         currency,
         company,
         forecast(found, currency),
-        waterfall(found, currency, company),
+        waterfall(found, currency, company, ledger=fees.of_merchant(call.house, call.merchant, found)),
         incremental(found, currency),
     )
 

@@ -11,7 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
 from recoup.engine.house import House
-from recoup.insight import extract, fresh, switching, words
+from recoup.insight import extract, fees, fresh, switching, words
 from recoup.insight.behind import behind
 from recoup.insight.checks import Ground, Report, examine
 from recoup.insight.company import Company, facts_of
@@ -30,7 +30,7 @@ from recoup.web.auth import Visit
 from recoup.web.pages.desk import desk, no_merchant
 from recoup.web.pages.door import Ask, Home, Visitor
 from recoup.web.pages.figures_out import csv
-from recoup.web.pages.insight_pictures import PICTURES
+from recoup.web.pages.insight_pictures import PICTURES, Picture, waterfall_picture
 
 FILTERS = ("currency", "cohort", "reason", "method", "interval", "country", "policy")
 LABELS = {
@@ -96,9 +96,8 @@ def picture_csv(request: Ask, house: Home, visit: Visitor, picture: FromPath[str
     if visit.merchant is None or picture not in PICTURES:
         raise NotFoundException("There is no such picture; Insight shows them all.")
     frame = fresh.frame(house, visit.merchant)
-    found = PICTURES[picture](
-        frame, _where({k: str(v) for k, v in request.query_params.items()}, frame), Company()
-    )
+    where = _where({k: str(v) for k, v in request.query_params.items()}, frame)
+    found = _drawn(picture, house, visit.merchant, frame, where, facts_of(house.db, visit.merchant.id))
     return csv(f"{visit.merchant.name}-{picture}", found.head, found.rows)
 
 
@@ -119,11 +118,20 @@ def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[st
     shown = [p for p in PICTURES if stage.shows_rates or p in COUNTS]
     return desk(
         visit, template, tab="/insight", headline=_headline(count, stage), about=_about(count, value),
-        pictures=[PICTURES[p](frame, where, company) for p in shown] if where.currency else [],
+        pictures=[_drawn(p, house, merchant, frame, where, company) for p in shown] if where.currency else [],
         choices=_choices(frame, where), query=_address(where), where=where, label=frame.label, stage=stage,
         as_of=frame.as_of, ranking=ranking, faults=checked.faults if checked else (), checking=checked is None, best=_best(ranking), rest=_best(ranking, begin=3, until=99), done=asked.get("done", ""),
         on=switching.in_force(house, merchant), switches=buttons(policy, source), already=frozenset(SWITCHES) - frozenset(offered(policy)), any_filter=any(asked.get(n) for n in FILTERS),
     )  # fmt: skip
+
+
+def _drawn(
+    name: str, house: House, merchant: Merchant, frame: Frame, where: Where, company: Company
+) -> Picture:
+    """A picture; that of the money with the fees of the merchant's attempts."""
+    if name == "waterfall":
+        return waterfall_picture(frame, where, company, fees.of_merchant(house, merchant, frame))
+    return PICTURES[name](frame, where, company)
 
 
 def _ranked(frame: Frame, where: Where, company: Company, checked: Report | None) -> Ranking | None:
@@ -155,8 +163,8 @@ def warm(house: House, merchant: Merchant, frame: Frame) -> None:
     for metric in ("recovery_rate_count", "recovery_rate_value"):
         the(frame, metric, window=WINDOW, where=where)
     _ranked(frame, where, company, _examined(house, merchant, frame, company))
-    for draw in PICTURES.values() if where.currency else ():
-        draw(frame, where, company)
+    for name in PICTURES if where.currency else ():
+        _drawn(name, house, merchant, frame, where, company)
 
 
 def _checked(house: House, visit: Visit, frame: Frame, company: Company) -> Report | None:

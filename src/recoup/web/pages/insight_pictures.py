@@ -9,6 +9,7 @@ from recoup.insight import forecast as outlook
 from recoup.insight import money, recovery, tries, words
 from recoup.insight.company import Company
 from recoup.insight.curves import Curve, curve
+from recoup.insight.fees import FeeLedger
 from recoup.insight.frame import Frame, Where
 from recoup.insight.intervals import wilson
 from recoup.web.pages import charts
@@ -113,9 +114,12 @@ def _line(name: str, curve: Curve, window: int, tone: str, *, band: bool = False
     )
 
 
-def waterfall_picture(frame: Frame, where: Where, company: Company) -> Picture:
-    """From what failed to what is kept, in one currency."""
-    found = money.waterfall(frame, where.currency, company, where=where)
+def waterfall_picture(
+    frame: Frame, where: Where, company: Company, ledger: FeeLedger | None = None
+) -> Picture:
+    """From what failed to what is kept, in one currency. `ledger`: the fees of all attempts, which no filter divides."""
+    whole = where == Where(currency=where.currency)
+    found = money.waterfall(frame, where.currency, company, where=where, ledger=ledger if whole else None)
     sums = recovery.split(frame, where=where)
     failed, back, lost, still = (
         sum(getattr(r, f"{name}_minor") for r in sums) for name in ("failed", "recovered", "lost", "open")
@@ -139,7 +143,7 @@ def waterfall_picture(frame: Frame, where: Where, company: Company) -> Picture:
             cut += cost.minor
     if cut != back:
         bars.append(Bar(label="Kept", end=cut, says=told(cut)))
-    unknown = [b.name.lower() for b in found.bars if b.minor is None]
+    unknown = [b.name.lower() + (f" ({b.why})" if b.minor is not None else "") for b in found.bars if b.why]
     missing = f" Not known yet: {', '.join(unknown)}." if unknown else ""
     rows: list[tuple[object, ...]] = [("failed", failed), ("lost", -lost), ("open", -still)]
     rows += [
