@@ -1,6 +1,9 @@
 """Roles and limits, and what needs a second person: asked for, never one's own, carried out once."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+import sqlalchemy as sa
 
 from recoup.domain import authority
 from recoup.domain.case import State
@@ -10,10 +13,11 @@ from recoup.engine.approvals import Person
 from recoup.engine.house import House
 from recoup.engine.operate import NotAllowed
 from recoup.store import approvals as stored
-from recoup.store import audit, cases
-from recoup.store.engines import reading
+from recoup.store import audit, cases, merchants
+from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from tests.support import house as houses
+from tests.support.waiting import until
 
 ANNA, BEN = Person(actor="staff:anna", role="agent"), Person(actor="staff:ben", role="finance")
 CARLA, DORA = Person(actor="staff:carla", role="admin"), Person(actor="staff:dora", role="agent")
@@ -41,6 +45,40 @@ def asked(house: House, merchant: Merchant) -> str:
     with reading(house.db) as tx:
         (request,) = stored.listed(tx, merchant.id, open_only=True)
     return request.id
+
+
+def test_the_same_asked_twice_at_one_moment_is_one_request(fresh_postgres_url: str) -> None:
+    """Two tabs ask for the same write-off; the second sees the first, though it has not committed when the second begins."""
+    with houses.standing(fresh_postgres_url) as house, ThreadPoolExecutor(1) as pool:
+        merchant = houses.add_merchant(house)
+        houses.fail(house, merchant, houses.view(1, debt__amount_minor=90_000))
+
+        def waits() -> bool:
+            query = sa.text(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            with reading(house.db) as tx:
+                return bool(tx.execute(query).scalar())
+
+        with writing(house.db) as tx:
+            merchants.get(tx, merchant.id, lock=True)
+            stored.ask(
+                tx,
+                merchant.id,
+                id="ap_1",
+                what="write_off",
+                subject="c_1",
+                body="{}",
+                by=BEN.actor,
+                now=house.clock.now(),
+            )
+            other = pool.submit(approvals.write_off, house, merchant, "c_1", ANNA, "moved away")
+            until(lambda: other.done() or waits())
+        found = other.result()
+        assert found is not None
+        assert found.again
+        with reading(house.db) as tx:
+            assert [r.id for r in stored.listed(tx, merchant.id)] == ["ap_1"]
 
 
 def test_a_small_write_off_is_done_at_once(sqlite_url: str) -> None:

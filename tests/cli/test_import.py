@@ -233,6 +233,21 @@ def test_a_debt_waits_for_a_line_that_may_tell_it_paid(desk: Desk, house: House)
     assert case_of(house, "in_a").state == "recovered"
 
 
+def test_what_an_earlier_file_gave_up_is_paid_by_a_later_one(desk: Desk, house: House) -> None:
+    rows = [stripe_row("ch_1", "a", "Failed", 90), stripe_row("ch_2", "b", "Failed", 90)]
+    write(desk.home / "p.csv", rows)
+    desk.done("import", "stripe", "p.csv")
+    lost = case_of(house, "in_a")
+    assert lost.state == "lost"
+    write(desk.home / "p.csv", [*rows, stripe_row("ch_3", "a", "Paid", 1)])
+    desk.done("import", "stripe", "p.csv")
+    case = case_of(house, "in_a")
+    assert (case.state, case.given_up_at, case.surplus_minor) == ("recovered", lost.closed_at, 0)
+    assert case_of(house, "in_b").state == "lost"
+    desk.done("import", "stripe", "p.csv")
+    assert case_of(house, "in_a") == case
+
+
 def test_the_same_payments_by_another_column_are_due_once(desk: Desk, house: House) -> None:
     """A file that was taken in by invoice comes again without its invoices, so that its debts have other names."""
     rows = [

@@ -11,7 +11,7 @@ from recoup.engine import audit, operate, policies
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
 from recoup.engine.operate import NotAllowed
-from recoup.store import approvals, cases
+from recoup.store import approvals, cases, merchants
 from recoup.store.approvals import Request
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
@@ -106,6 +106,7 @@ def _ask(
 ) -> Asked:
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
+        merchants.get(tx, merchant.id, lock=True)  # of two that ask the same at one moment, one asks again
         fresh = approvals.ask(
             tx, merchant.id, id=new_id("ap"), what=what, subject=subject, body=msgspec.json.encode(bid).decode(),
             by=who.actor, now=now,

@@ -82,7 +82,7 @@ def _at_first_sight(
     view: CaseView, existing: Case | None, taken_ids: dict[str, Case], now: datetime
 ) -> Taken | None:
     """The answer where nothing of the history matters."""
-    if existing is not None and existing.state in CLOSED:
+    if existing is not None and existing.state in CLOSED and not _paid_late(existing, view):
         return Taken(case_id=existing.id, status="known")
     if existing is None and view.case_id in taken_ids:
         return _refused(view, f"the case id is taken by debt {taken_ids[view.case_id].debt.id}")
@@ -98,6 +98,11 @@ def _at_first_sight(
             view, f"the outcome {view.outcome.state!r} is not one of {', '.join(sorted(_STATES))}"
         )
     return None
+
+
+def _paid_late(existing: Case, view: CaseView) -> bool:
+    """Whether the file tells that a debt which was given up is paid."""
+    return existing.state is State.LOST and _is_paid(view)
 
 
 def _elsewhere(view: CaseView, tried: dict[str, str]) -> Taken | None:
