@@ -16,7 +16,7 @@ LATELY_HOURS = 7 * 24.0
 def believed(chart: Chart, e: Evidence) -> tuple[float, ...]:
     """The weights of all scenarios given the evidence; they add up to 1."""
     first = e.refusals[0]
-    weights = begun(chart, e)
+    weights = list(_begun(chart, e._replace(refusals=e.refusals[:1])))
     tried, meaning = tiring(e.refusals[:1]), (first.category, first.code)
     for nth, refusal in enumerate(e.refusals[1:], 1):
         when, category, code = refusal
@@ -29,6 +29,12 @@ def believed(chart: Chart, e: Evidence) -> tuple[float, ...]:
             meaning = category, code
     total = sum(weights) or 1.0
     return tuple([w / total for w in weights])
+
+
+@lru_cache(maxsize=2000)
+def _begun(chart: Chart, e: Evidence) -> tuple[float, ...]:
+    """The same for every decision of a case: what came after the first refusal is not in it."""
+    return tuple(begun(chart, e))
 
 
 def begun(chart: Chart, e: Evidence) -> list[float]:

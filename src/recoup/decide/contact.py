@@ -56,7 +56,10 @@ def _worthwhile(s: Situation, outlook: Outlook) -> Candidate | None:
     if last is None:
         return found
     # Whatever it is worth: nobody loses a subscription without having been told when.
-    final = _polite(s, last, max(s.now, s.start + last.after), ())
+    due = max(s.now, s.start + last.after)
+    if found is not None and found.at < due:
+        return found
+    final = _polite(s, last, due, ())
     return final if found is None or (final is not None and final.at <= found.at) else found
 
 

@@ -88,17 +88,18 @@ def cost_of(
     at: datetime,
     *,
     others: Sequence[Counted] = (),
+    tried: list[Try] | None = None,
     merchant_country: str | None = None,
     returned: float = 0.0,
 ) -> Fee:
     """What a further attempt on `method` at `at` costs under the rules should it be refused.
 
-    `others` are attempts of the merchant's other cases. `merchant_country` decides what is domestic; the card's own
+    `others` are attempts of the merchant's other cases; `tried` all `tries`, where the caller has them. `merchant_country` decides what is domestic; the card's own
     where it is not known. `returned` is what the bank charges for a returned debit, in minor units of the debt.
     """
     debt = view.debt
     ahead = Try(at, debt.amount_minor, False, None, False, True)
-    so_far = [t for t in tries(view, method, others) if t.at <= at]
+    so_far = [t for t in (tries(view, method, others) if tried is None else tried) if t.at <= at]
     return _fee((*so_far, ahead), len(so_far), _Rail(view, method, merchant_country, returned), refused=True)
 
 
@@ -187,18 +188,19 @@ def _visa(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
     on = now.at.date()
     standing: str | None = None
     last: Try | None = None
+    never, stopped = rule("VISA-CAT1"), rule("VISA-VSPS")
     for one in all_tries[:i]:
         if one.paid:
             standing, last = None, None
             continue
         last = one
         raw = one.decline.raw if one.decline else None
-        if rule("VISA-VSPS").names(raw, on):
-            standing = "VISA-VSPS" if rule("VISA-VSPS").since <= on else "VISA-CAT1"
-        elif standing is None and rule("VISA-CAT1").names(raw, on) and rule("VISA-CAT1").since <= on:
-            standing = "VISA-CAT1"
+        if stopped.names(raw, on):
+            standing = stopped.id if stopped.since <= on else never.id
+        elif standing is None and never.names(raw, on) and never.since <= on:
+            standing = never.id
     if standing is not None:
-        why = "stopped by the cardholder" if standing == "VISA-VSPS" else "a code that means never again"
+        why = "stopped by the cardholder" if standing == stopped.id else "a code that means never again"
         return [_line(standing, f"tried again after {why}", rail, on, now.amount_minor)]
     if last is None:
         return []

@@ -58,6 +58,7 @@ def earliest(
     amount_minor: int,
     currency: str,
     others: Sequence[Counted] = (),
+    tried: list[Try] | None = None,
     horizon: datetime,
     on_session: bool = False,
     announced: bool = False,
@@ -65,12 +66,13 @@ def earliest(
 ) -> Verdict:
     """The first instant from `at` on at which `amount_minor` of `currency` may be charged to `method`.
 
-    `others` are attempts of the merchant's other cases; those on another card are ignored. `on_session`: the payer
+    `others` are attempts of the merchant's other cases; those on another card are ignored. `tried`: all `tries` on the
+    method, where the caller has them already (`others` is then not looked at). `on_session`: the payer
     is there, so what only the payer can cure does not stop it; counts and rules for good still do. `announced`: this
     very try was planned (and its notice given) earlier, so no new notice is counted from the view's now.
     `terms`: what the merchant agreed with its acquirer (`visa_attempts`) and in its mandates (`sepa_notice`).
     """
-    asked = _asked(view, method, others)
+    asked = _asked(view, method, tries(view, method, others) if tried is None else tried)
     found = _Found(at)
     _bars(asked, found, on_session)
     if not on_session:
@@ -98,7 +100,7 @@ def used(
     terms: Timing = PLAIN,
 ) -> tuple[str, ...]:
     """Every rule that has a say about a charge on `method` at `at`, in words: counts, waits, what is forbidden."""
-    asked = _asked(view, method, others)
+    asked = _asked(view, method, tries(view, method, others))
     found = _Found(at)
     _bars(asked, found, False)
     caps = caps_for(asked.rail, asked.country, asked.latest, at.date(), terms.visa_attempts)
@@ -148,8 +150,7 @@ class _Found:
             self.says.append(says)
 
 
-def _asked(view: CaseView, method: Method | None, others: Sequence[Counted]) -> _Asked:
-    tried = tries(view, method, others)
+def _asked(view: CaseView, method: Method | None, tried: list[Try]) -> _Asked:
     latest: Decline | None = None
     for one in reversed(tried):
         if one.decline is not None:
@@ -190,7 +191,7 @@ def _india(asked: _Asked, found: _Found, amount_minor: int, currency: str) -> No
 def notice_of(view: CaseView, method: Method | None, at: datetime, terms: Timing = PLAIN) -> Ahead | None:
     """The rule that wants a debit of this method, of what is due now, at `at`, told to the payer, and how long ahead;
     None where none does."""
-    asked = _asked(view, method, ())
+    asked = _asked(view, method, tries(view, method))
     due = view.debt.amount_minor
     every, changed = _noticed(asked, terms.sepa_notice), _of_another_amount(asked, due, at.date())
     if changed is not None and (every is None or changed.span > every.span):

@@ -70,9 +70,11 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         if elapsed <= self.now:
             return 1.0
         p = self.plan
-        retried = sum(
-            c for i, c in zip(p.at, p.chances, strict=True) if self.candidates[i].elapsed <= elapsed
-        )
+        retried = 0.0
+        for i, chance in zip(p.at, p.chances, strict=True):
+            if self.candidates[i].elapsed > elapsed:
+                break
+            retried += chance
         free = self.chart.model.spontaneous
         days, before = (elapsed - self.now) / DAY_HOURS, self.now / DAY_HOURS
         cured = 1.0 - exp(-free.cures_per_day * days)
@@ -102,7 +104,7 @@ def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
     replies = chart.model.replies
     worn = s.messages_sent + replies.refusal * (len(refusals) - 1)
     fee = cost_of(
-        s.view, s.method, s.now, others=s.around.others, merchant_country=s.around.country, returned=s.policy.value.returned
+        s.view, s.method, s.now, tried=s.tried, merchant_country=s.around.country, returned=s.policy.value.returned
     )  # fmt: skip
     rules_fee = fee.minor_in(s.view.debt.currency) or 0.0
     price = price_of_try(value, s.policy.value, replies.leaves(worn, replies.refusal), rules_fee)
@@ -141,9 +143,14 @@ class Clock:
         day = floor(local / DAY_HOURS)
         return When(day, int(local - day * DAY_HOURS), float(round(elapsed)))
 
-    def elapsed(self, day: int, hour: int) -> float:
-        """Hours until that local day and hour, at the minute past the hour of the first refusal."""
-        return float(day * DAY_HOURS + hour - int(self.past_midnight))
+    def days(self, first: int, last: int, hour: int) -> tuple[When, ...]:
+        """That local hour of each of these days, at the minute past the hour of the first refusal."""
+        return _days(first, last, hour, int(self.past_midnight))
+
+
+@lru_cache(maxsize=5000)
+def _days(first: int, last: int, hour: int, begun: int) -> tuple[When, ...]:
+    return tuple([When(d, hour, float(d * DAY_HOURS + hour - begun)) for d in range(first, last + 1)])
 
 
 def read_evidence(
@@ -212,8 +219,7 @@ def _candidates(
     now = clock.at_elapsed(start)
     if start - tried >= DAY_HOURS - 6 and now.hour in allowed:
         found.append(now)
-    for day in range(now.day, clock.at_elapsed(end).day + 1):
-        found.append(When(day, best, clock.elapsed(day, best)))
+    found += clock.days(now.day, clock.at_elapsed(end).day, best)
     for spare in (timedelta(0), LAST_CALL):
         last = clock.at_elapsed(end - spare / HOUR)
         if last.hour in allowed:
@@ -227,7 +233,7 @@ def _floor(s: Situation) -> datetime | None:
     """The first instant from now on that the rules allow at all."""
     verdict = limits.earliest(
         s.view, s.method, s.now, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
-        others=s.around.others, horizon=max(s.end, s.now), announced=s.told is not None, terms=s.policy.timing,
+        tried=s.tried, horizon=max(s.end, s.now), announced=s.told is not None, terms=s.policy.timing,
     )  # fmt: skip
     return verdict.earliest
 

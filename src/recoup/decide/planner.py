@@ -1,6 +1,6 @@
 """Which instants to try so that together they miss the money least: tries spread over what is still possible."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import mul
@@ -97,6 +97,8 @@ class _Draft:
         self.lately_begun = [lately(at, tried) for at in self.elapsed]
         now = self.elapsed[0]
         self.waits = [1.0 - wish.impatience * (at - now) / 24 for at in self.elapsed]
+        self.freed = [bisect_left(self.elapsed, at + LATELY_HOURS) for at in self.elapsed]
+        """For each candidate, the first that no longer feels its refusal."""
         self.alone: tuple[float, ...] = ()
         """The chance of each candidate as the only try, once judged."""
         self.most: list[float] = []
@@ -145,23 +147,25 @@ class _Draft:
         """What candidate `i` adds to the plan: its gain, less the wait and what it takes from tries after it, and what
         it brings sooner than they would."""
         found = self.gain(i) * self.waits[i]
-        after = bisect_right(self.order, i)
-        if after == len(self.order):
+        order = self.order
+        after = bisect_right(order, i)
+        if after == len(order):
             return found
-        later = self.order[after:]
-        if self.tires_issuers:
-            found -= self.tires(i, later)
+        following = order[after]
+        if self.tires_issuers and following < self.freed[i]:
+            found -= self.tires(i, after)
         # It would collect before the next try of the plan what that would collect too.
         beyond = self.alone[i] - (self.best_alone[after - 1] if after else 0.0)
         if beyond > 0:
-            found += beyond * self.wish.impatience * (self.elapsed[later[0]] - self.elapsed[i]) / 24
+            found += beyond * self.wish.impatience * (self.elapsed[following] - self.elapsed[i]) / 24
         return found
 
-    def tires(self, i: int, later: list[int]) -> float:
-        """What a refusal at candidate `i` takes from the tries already planned for the 7 days after it."""
-        until, loss = self.elapsed[i] + LATELY_HOURS, 0.0
-        for j in later:
-            if self.elapsed[j] >= until:
+    def tires(self, i: int, after: int) -> float:
+        """What a refusal at candidate `i` takes from the tries planned for the 7 days after it: those of the order from
+        `after` on."""
+        until, loss = self.freed[i], 0.0
+        for j in self.order[after:]:
+            if j >= until:
                 break
             if self.lately[j]:
                 loss += self.shares[j]
@@ -169,14 +173,18 @@ class _Draft:
 
     def take(self, i: int) -> None:
         """Counts candidate `i`, whose gain was just asked for, as tried without success."""
-        vigour = min(self.vigour[i], NEARLY_SURE)
         self.shares[i] = self.gains[i]
+        insort(self.order, i)
+        self._rank()
+        self._refuse(i)
+
+    def _refuse(self, i: int) -> None:
+        """Candidate `i` is tried and refused."""
+        vigour = min(self.vigour[i], NEARLY_SURE)
         self.columns[i].refuse(self.weights, self.at_once * vigour)
         for k, chance in enumerate(self.judged, self.chart.risk):
             self.weights[k] *= 1.0 - chance * vigour
         self.chosen[i] = vigour
-        insort(self.order, i)
-        self._rank()
         self._tire(i, 1)
         self._judge()
 
@@ -201,12 +209,9 @@ class _Draft:
         """Counts one refusal more or less for what comes in the 7 days after candidate `i`."""
         if not self.tires_issuers:
             return
-        until = self.elapsed[i] + LATELY_HOURS
-        for j in range(i + 1, len(self.elapsed)):
-            if self.elapsed[j] >= until:
-                break
-            self.lately[j] += by
-            self.vigour[j] = self.hours[j] * self.tired[self.lately[j]]
+        for j in range(i + 1, self.freed[i]):
+            self.lately[j] = n = self.lately[j] + by
+            self.vigour[j] = self.hours[j] * self.tired[n]
 
     def pick(self) -> None:
         """Tries picked one after the other by what each adds beyond its price. Gains only fall, so that old ones are
@@ -246,10 +251,10 @@ class _Draft:
         return moved
 
     def chances(self, chosen: list[int]) -> tuple[float, ...]:
-        """The chance of each try of a plan, all before it having failed."""
+        """The chance of each try of a plan, all before it having failed. No plan is in the making afterwards."""
         self._begin()
-        found = [self.gain(i) for i in chosen[:1]]
+        found = [self.alone[i] for i in chosen[:1]]
         for before, i in pairwise(chosen):
-            self.take(before)
+            self._refuse(before)
             found.append(self.gain(i))
         return tuple(found)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from recoup.decide.chart import Chart
-from recoup.decide.limits import Counted
+from recoup.decide.tries import Counted, Try, tries
 from recoup.domain.decline import Decline, between_payer_and_bank, retry_possible, silent_to_payer, understand
 from recoup.domain.experiment import Enrolment
 from recoup.domain.instants import zone
@@ -72,6 +72,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """The method was given after the first failure and was never tried on this debt since."""
     backup: Method | None
     """The method that the customer allowed to be charged instead, and that was never tried on this debt."""
+    tried: list[Try]
+    """Everything on the card or account behind `method`, by anybody, as the networks' rules count it."""
     tries: int
     """Our own scheduled retries so far."""
     last_try_at: datetime
@@ -158,6 +160,7 @@ def look(
         method=method,
         fresh=fresh,
         backup=_backup(view),
+        tried=tries(view, method, around.others),
         tries=len(ours) - _first_on_fresh(view, start),
         last_try_at=max((a.at for a in ours), default=start),
     )

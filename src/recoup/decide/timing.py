@@ -9,6 +9,7 @@ from recoup.decide.calendar import next_allowed_slot
 from recoup.decide.candidate import Candidate
 from recoup.decide.outlook import Outlook
 from recoup.decide.situation import Situation
+from recoup.decide.tries import tries
 from recoup.domain.decline import hands_over
 from recoup.domain.policy import duration_text
 from recoup.domain.view import Method
@@ -29,7 +30,8 @@ def next_charge(s: Situation, outlook: Outlook | None = None) -> Candidate | Non
 
 def instead(s: Situation, method: Method) -> Situation:
     """The situation with another method in the place of the usual one."""
-    return msgspec.structs.replace(s, method=method, fresh=False)
+    tried = tries(s.view, method, s.around.others)
+    return msgspec.structs.replace(s, method=method, fresh=False, tried=tried)
 
 
 def _on_backup(s: Situation) -> Candidate | None:
@@ -100,7 +102,7 @@ def lawful(s: Situation, wish: Candidate, *, announced: bool = False) -> Candida
             at = next_allowed_slot(s.policy.timing, s.view.customer.country, s.zone, at, kind)
         verdict = limits.earliest(
             s.view, s.method, at, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
-            others=s.around.others, horizon=horizon, announced=announced, terms=s.policy.timing,
+            tried=s.tried, horizon=horizon, announced=announced, terms=s.policy.timing,
         )  # fmt: skip
         if verdict.earliest is None or (verdict.earliest > horizon and verdict.earliest > s.now):
             return None
@@ -121,7 +123,7 @@ def refusal(s: Situation) -> limits.Verdict | None:
         return None
     verdict = limits.earliest(
         s.view, s.method, s.now, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
-        others=s.around.others, horizon=max(s.end, s.now), terms=s.policy.timing,
+        tried=s.tried, horizon=max(s.end, s.now), terms=s.policy.timing,
     )  # fmt: skip
     return verdict if verdict.earliest is None else None
 
