@@ -67,8 +67,8 @@ def test_facts_are_kept_and_replaced(database_url: str) -> None:
     now = datetime(2026, 3, 2, tzinfo=UTC)
     with standing(database_url) as house:
         assert facts_of(house.db, "m_1") == Company()
-        tell(house.db, "m_1", BASE, now)
-        tell(house.db, "m_1", Company(customers=12), now)
+        tell(house.db, "m_1", BASE, now, actor="api:k_1")
+        tell(house.db, "m_1", Company(customers=12), now, actor="staff:anna")
         assert facts_of(house.db, "m_1") == Company(customers=12)
         assert facts_of(house.db, "m_2") == Company()
 

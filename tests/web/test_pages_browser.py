@@ -30,7 +30,7 @@ PICTURES = os.environ.get("RECOUP_PICTURES")
 DESK = {"dashboard": "/", "cases": "/cases", "case": "/cases/c_7", "retry": "/cases/c_10?ask=retry", "messages": "/messages", "channels": "/messages/channels",
         "webhooks": "/webhooks", "people": "/people", "keys": "/keys", "queues": "/queues", "queue": "/queues/high_value",
         "approvals": "/approvals", "alerts": "/alerts", "audit": "/audit", "settings": "/desk",
-        "insight": "/insight", "rules": "/insight/rules", "renewals": "/insight/renewals", "board": "/insight/board", "experiments": "/experiments", "test": "/experiments/short-page", "docs": "/docs"}  # fmt: skip
+        "insight": "/insight", "rules": "/insight/rules", "company": "/insight/company", "renewals": "/insight/renewals", "board": "/insight/board", "experiments": "/experiments", "test": "/experiments/short-page", "docs": "/docs"}  # fmt: skip
 
 
 class Town:

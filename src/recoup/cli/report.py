@@ -191,6 +191,8 @@ def _ranking(console: "Console", currency: str, found: "Told") -> None:
     console.print(table)
     for each in ranking.assumed:
         console.print(f"assumed: {each}", style="dim")
+    if ranking.assumed:
+        console.print("tell it on the page /insight/company, or with --company FILE", style="dim")
 
 
 def _channels(console: "Console", found: "Told") -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 
 from recoup.domain.instants import zone as named
 from recoup.domain.money import is_currency
+from recoup.engine.audit import note
 from recoup.store.engines import reading, writing
 from recoup.store.tables import company_facts
 
@@ -111,13 +112,19 @@ def facts_of(engine: Engine, merchant_id: str) -> Company:
     return msgspec.json.decode(body, type=Company) if body else Company()
 
 
-def tell(engine: Engine, merchant_id: str, company: Company, now: datetime) -> None:
-    """Keeps what the merchant tells of its company, in place of what it told before."""
+def tell(
+    engine: Engine, merchant_id: str, company: Company, now: datetime, *, actor: str = "staff:operator"
+) -> None:
+    """Keeps what the merchant tells of its company, in place of what it told before; the audit log says which facts are other."""
     body = msgspec.json.encode(company).decode()
     mine = company_facts.c.merchant_id == merchant_id
     with writing(engine) as tx:
+        before = tx.execute(sa.select(company_facts.c.body).where(mine)).scalar()
         tx.execute(company_facts.delete().where(mine))
         tx.execute(company_facts.insert().values(merchant_id=merchant_id, body=body, told_at=now))
+        was = msgspec.json.decode(before, type=Company) if before else Company()
+        other = [f for f in Company.__struct_fields__ if getattr(was, f) != getattr(company, f)]
+        note(tx, merchant_id, actor=actor, what="company.told", subject="company", now=now, value=other)
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from recoup.insight import words
 from recoup.insight.company import Company
 from recoup.insight.frame import Frame, Where
 from recoup.insight.measure import DEFAULT_WINDOW
@@ -181,11 +182,11 @@ def _ground(
         day_rate = DAY_RATE_MINOR.get(currency, 0) or round(
             max(1.0, sum(s.failed_minor for s in segments) / 100)
         )
-        assumed.append(f"a person-day costs {day_rate} minor units of {currency} (tell day_rate_minor)")
+        assumed.append(f"a person-day costs {words.money(day_rate, currency)}")
     if company.gross_margin is None:
-        assumed.append(f"gross margin {MARGIN:.0%} (tell gross_margin)")
+        assumed.append(f"gross margin {MARGIN:.0%}")
     if company.further_months is None:
-        assumed.append(f"a recovered customer stays {FURTHER_MONTHS:g} further months (tell further_months)")
+        assumed.append(f"a recovered customer stays {FURTHER_MONTHS:g} further months")
     customers = company.customers
     if customers is None:
         assumed.append(

@@ -270,7 +270,7 @@ def get_company(call: Call) -> Company:
 @endpoint("PUT", "/v1/company", scope="write")
 def put_company(call: Call, body: Company) -> Company:
     """Takes what only the merchant knows: recurring revenue, subscriptions, margins, costs. Replaces what was told before."""
-    tell(call.house.db, call.merchant.id, body, call.now)
+    tell(call.house.db, call.merchant.id, body, call.now, actor=call.actor)
     return body
 
 

@@ -15,6 +15,7 @@ from recoup.web.pages import (
     cases,
     channels,
     coming,
+    company,
     desk,
     door,
     experiments,
@@ -54,7 +55,7 @@ def page_routes(house: House, hosts: Hosts | None = None) -> list[Router]:
             path="/",
             route_handlers=[
                 *door.handlers, *desk.handlers, *today.handlers, *cases.handlers, *case.handlers, *post.handlers,
-                *people.handlers, *queues.handlers, *insight.handlers, *rules.handlers, *channels.handlers, *coming.handlers, *switch.handlers, *experiments.handlers, *approvals.handlers, *audit.handlers, *alerts.handlers, *mail_doctor.handlers, *pay.handlers, *pay_card.handlers, *banner.handlers, *preferences.handlers, *short.handlers, frame.static,
+                *people.handlers, *queues.handlers, *insight.handlers, *rules.handlers, *channels.handlers, *coming.handlers, *company.handlers, *switch.handlers, *experiments.handlers, *approvals.handlers, *audit.handlers, *alerts.handlers, *mail_doctor.handlers, *pay.handlers, *pay_card.handlers, *banner.handlers, *preferences.handlers, *short.handlers, frame.static,
             ],
             dependencies={
                 "house": Provide(lambda: house, sync_to_thread=False),

@@ -33,7 +33,9 @@ _WORDS = {
     "experiment.promoted": "made an arm the rule", "experiment.holdout_on": "switched the holdout on",
     "experiment.holdout_off": "switched the holdout off", "person.invited": "invited somebody",
     "person.shut_out": "shut somebody out", "person.let_in": "let somebody in again", "person.role": "changed a role",
-    "setting.changed": "changed a setting", "alert.silenced": "silenced an alert",
+    "setting.changed": "changed a setting", "company.told": "told facts of the company", "model.activated": "let a learned model decide",
+    "model.deactivated": "put the learned model away", "renewal_model.activated": "let a learned model predict renewals",
+    "renewal_model.deactivated": "put the model of renewals away", "alert.silenced": "silenced an alert",
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ DONE = {
     "written_again": "Mail goes to this customer again.",
     "approved": "Approved, and done.",
     "refused": "Refused. Nothing was changed.",
+    "told": "Kept. The figures below go by it.",
     "switched_on": "Switched on. It is in the audit log, and the button below takes it back.",
     "not_on": "That switch is not the one in force any more; the audit log tells what came after it.",
     "switched_back": "Taken back. What was in force before is in force again, for open cases too.",
