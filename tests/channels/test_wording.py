@@ -2,6 +2,7 @@
 
 import pytest
 
+from recoup.channels.languages import LANGUAGES
 from recoup.channels.render import render
 from recoup.channels.texts import BOOK
 from recoup.channels.wording import NOT_YOURS, BadWording, check
@@ -9,7 +10,7 @@ from recoup.channels.words import KINDS, choose_words, said_in
 from tests.channels.test_render import facts, facts_for
 
 
-@pytest.mark.parametrize("language", ["en", "de", "ar", "ja"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_our_own_words_pass_our_own_check(language: str) -> None:
     from recoup.channels.languages import tongue
 
@@ -37,6 +38,10 @@ def test_our_own_words_pass_our_own_check(language: str) -> None:
         ("soft.subject", "{amount}" + "x" * 140, "characters"),
         ("soft.wait", "   ", "no words"),
         ("no.such", "x", "no sentence"),
+        ("sms.stop", "Bye for now.", "does not say STOP"),
+        ("sms.stop", "STOP " + "x" * 300, "too long for a text message"),
+        ("sms.reminder", "{merchant}: " + "x" * 225 + " {amount} {link}", "too long for a text message"),
+        ("sms.reminder", "{merchant}: ż" + "x" * 60 + " {amount} {link}", "too long for a text message"),
         ("every.card_ending", "{network} {last4}", "no sentence"),
     ],
 )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from recoup.engine import recipients
 from recoup.engine.house import House
-from recoup.store import contacts, wordings
+from recoup.store import audit, contacts, wordings
 from recoup.store.engines import reading, writing
 from recoup.store.tables import mails
 from tests.support.house import NEVER_PAYS, add_merchant, fail, standing, view
@@ -50,8 +50,15 @@ def test_words_are_kept_shown_and_taken_back(house: House) -> None:
         assert "it holds HTML" in bad.text
         back = client.post(WHERE, data={**asked, "do": "back", "key": "soft.subject_retry", "words": ""})
         assert "our words again" in back.text
+        client.post(WHERE, data={**asked, "do": "back", "key": "soft.subject_retry", "words": ""})
         with reading(house.db) as tx:
             assert wordings.listed(tx, merchant.id) == []
+            log = [e for e in audit.entries(tx, merchant.id) if e.what.startswith("wording.")]
+        assert sorted((e.what, e.actor, e.subject) for e in log) == [
+            ("wording.dropped", "staff:anna@acme.example", "de soft.subject_retry"),
+            ("wording.kept", "staff:anna@acme.example", "de soft.subject_retry"),
+        ]
+        assert all("Huch, am {next_try} wieder" in e.body for e in log)
 
 
 def test_a_preview_never_carries_the_customers_own_links(house: House) -> None:

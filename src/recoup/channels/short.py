@@ -92,6 +92,11 @@ def _said(
     said = say(sms_text(step, facts), **days)
     if replies:
         said = f"{said} {say(texts.SMS_STOP)}"
+    return plainer(said)
+
+
+def plainer(said: str) -> str:
+    """The same in the letters of phones: straight quotes, common blanks, no marks of direction."""
     return _TWICE.sub(".", _MARKS.sub("", said).translate(_PLAINER))
 
 

@@ -6,8 +6,8 @@ import re
 from string import Formatter
 
 from recoup.channels import texts
-from recoup.channels.languages import LANGUAGES
-from recoup.channels.short import segments
+from recoup.channels.languages import LANGUAGES, tongue
+from recoup.channels.short import MOST_SEGMENTS, NAME_LENGTHS, plainer, segments
 from recoup.channels.texts import BOOK, Text
 
 ALWAYS = frozenset({"merchant", "what", "support"})
@@ -19,6 +19,10 @@ NOT_YOURS = frozenset(
 """Parts of other sentences that pages say too; they are the same for every merchant."""
 _SHORT = re.compile(r"\.(subject|title|button)|^button\.|^rows\.|^scheme\.")
 _MARKUP = re.compile(r"<\s*[a-zA-Z/!?]|&(#\w+|[a-zA-Z]{2,});")
+_STOP = re.compile("STOP", re.IGNORECASE)
+_LONG = {"merchant": "0" * NAME_LENGTHS[-1], "link": "0" * 43, "amount": "0" * 11, "total": "0" * 11}
+_USUAL, _BEFORE_STOP = 10, 100
+"""How long other values are in a text message, and how much of one stands before the way to stop."""
 _NAME = re.compile(r"[a-z_0-9]+\Z")
 
 
@@ -49,10 +53,8 @@ def check(language: str, key: str, words: str) -> str:
     if _MARKUP.search(words):
         raise BadWording("it holds HTML; write plain text, the message brings its own looks")
     used = _placeholders(words)
-    if key.startswith("sms.") and segments("".join(said for said, *_ in Formatter().parse(words))) > 1:
-        raise BadWording(
-            "it is too long for a text message; leave room for the name, the amount and the link"
-        )
+    if key == texts.SMS_STOP.key and not _STOP.search(words):
+        raise BadWording("it does not say STOP, the word that networks and providers take for a no; name it")
     allowed = text.placeholders | ALWAYS
     unknown = used - allowed
     if unknown:
@@ -63,7 +65,19 @@ def check(language: str, key: str, words: str) -> str:
         raise BadWording(
             f"{{{min(missing)}}} is missing; the customer needs it here, so put it where it belongs"
         )
+    if key.startswith("sms.") and segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS:
+        raise BadWording(
+            "it is too long for a text message; leave room for the name, the amount and the link"
+        )
     return words
+
+
+def _at_its_longest(language: str, key: str, words: str) -> str:
+    """A text message as long as it gets: with a long link, a large amount, and the way to stop."""
+    if key == texts.SMS_STOP.key:
+        return words + "0" * _BEFORE_STOP
+    said = words.format_map(dict.fromkeys(texts.BOOK[key].placeholders | ALWAYS, "0" * _USUAL) | _LONG)
+    return f"{said} {texts.SMS_STOP.translated(tongue(language))}"
 
 
 def _placeholders(words: str) -> frozenset[str]:

@@ -71,7 +71,7 @@ def unset(language: Language, key: Key, merchant: Merchant = None) -> None:
     with opened() as house:
         who = merchant_of(house, merchant)
         try:
-            had = wording.remove(house, who, language=language, key=key)
+            had = wording.remove(house, who, language=language, key=key, by="staff:cli")
         except BadWording as e:
             raise Fault(str(e), FOUND) from e
     print(f"{who.name}, {language}, {key}: {'our words again' if had else 'there were no words of yours'}")

@@ -16,6 +16,7 @@ from recoup.channels.texts import BOOK
 from recoup.channels.wording import NOT_YOURS, check, known
 from recoup.channels.words import RAILS, NotToBeSaid, said_in
 from recoup.domain.experiment import Plan, is_legal, place_name, worded
+from recoup.engine.audit import note
 from recoup.engine.compose import of_the_debit
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
@@ -61,17 +62,35 @@ def save(house: House, merchant: Merchant, *, language: str, key: str, words: st
     kept = check(language, key, words)
     now = house.clock.now()
     with writing(house.db) as tx:
+        before = wordings.by_language(tx, merchant.id).get(language, {}).get(key)
         wordings.keep(
             tx, merchant.id, Wording(language=language, key=key, words=kept, changed_at=now, changed_by=by)
         )
+        if before != kept:
+            note(
+                tx, merchant.id, actor=by, what="wording.kept", subject=f"{language} {key}", now=now, text=kept, before=before
+            )  # fmt: skip
     return kept
 
 
-def remove(house: House, merchant: Merchant, *, language: str, key: str) -> bool:
+def remove(house: House, merchant: Merchant, *, language: str, key: str, by: str) -> bool:
     """Goes back to our words; whether there were others. Raises `BadWording` for a sentence there is not."""
     known(language, key)
+    now = house.clock.now()
     with writing(house.db) as tx:
-        return wordings.drop(tx, merchant.id, language, key)
+        before = wordings.by_language(tx, merchant.id).get(language, {}).get(key)
+        gone = wordings.drop(tx, merchant.id, language, key)
+        if gone:
+            note(
+                tx,
+                merchant.id,
+                actor=by,
+                what="wording.dropped",
+                subject=f"{language} {key}",
+                now=now,
+                before=before,
+            )
+        return gone
 
 
 def preview(

@@ -36,6 +36,7 @@ _WORDS = {
     "setting.changed": "changed a setting", "company.told": "told facts of the company", "model.activated": "let a learned model decide",
     "model.deactivated": "put the learned model away", "renewal_model.activated": "let a learned model predict renewals",
     "renewal_model.deactivated": "put the model of renewals away", "alert.silenced": "silenced an alert",
+    "wording.kept": "put words of our own into messages", "wording.dropped": "took words of our own out of messages",
 }  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def change_texts(house: Home, visit: Visitor, data: Form) -> Response[str]:
     key, words = typed(data, "key"), typed(data, "words")
     try:
         if do == "back" or not words.strip():
-            wording.remove(house, visit.merchant, language=chosen.language, key=key)
+            wording.remove(house, visit.merchant, language=chosen.language, key=key, by=visit.actor)
             well = "The message says our words again."
         else:
             wording.save(
