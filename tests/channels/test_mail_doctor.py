@@ -344,3 +344,33 @@ def test_organizations_are_told_by_the_public_suffix_list() -> None:
     assert related("mail.acme.com.br", "acme.com.br")
     assert not related("acme.co.uk", "other.co.uk")
     assert not related("mail.acme.com", "acme.com", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("record", "covered", "ends", "lookups"),
+    [
+        ("v=spf1 -all ip4:192.0.2.10", False, "-", 0),
+        ("v=spf1 redirect=_spf.acme.example -all", False, "-", 0),
+        ("v=spf1 -all redirect=_spf.acme.example", False, "-", 0),
+        ("v=spf1 redirect=_spf.acme.example", True, "?", 1),
+        ("v=spf1 redirect=_spf.acme.example ip4:192.0.2.11", True, "?", 1),
+    ],
+)
+def test_nothing_counts_after_all_and_no_redirect_beside_it(
+    server: NameServer, record: str, covered: bool, ends: str, lookups: int
+) -> None:
+    """RFC 7208, 5.1 and 6.1: receivers stop at `all`, and follow a redirect only where there is none."""
+    server.zone["acme.example"]["TXT"] = [record]
+    server.zone["_spf.acme.example"] = {"TXT": ["v=spf1 ip4:192.0.2.10 ?all"]}
+    found = read_spf(Names(server.address), "acme.example")
+    assert (found.covers("192.0.2.10"), found.ends, found.lookups) == (covered, ends, lookups)
+
+
+def test_a_return_path_that_says_it_takes_no_mail_hears_of_no_bounce(server: NameServer) -> None:
+    server.zone["acme.example"]["MX"] = ["0 ."]
+    assert look(server)["Return path"].state == "fail"
+
+
+def test_a_share_that_is_no_number_is_no_fault_of_ours(server: NameServer) -> None:
+    server.zone["_dmarc.acme.example"]["TXT"] = ["v=DMARC1; p=reject; pct=²; rua=mailto:dmarc@acme.example"]
+    assert look(server)["DMARC"].state == "ok"

@@ -56,7 +56,7 @@ def read_dmarc(names: Names, domain: str) -> Dmarc:
     return Dmarc(
         domain=domain, at=at, records=found, policy=policy if policy in POLICIES else None,
         strict_spf=own.get("aspf", "r").lower() == "s", strict_dkim=own.get("adkim", "r").lower() == "s",
-        share=int(share) if share.isdigit() else 100, reports_to=boxes, unwelcome=_unwelcome(names, at, boxes),
+        share=int(share) if share.isdecimal() else 100, reports_to=boxes, unwelcome=_unwelcome(names, at, boxes),
     )  # fmt: skip
 
 

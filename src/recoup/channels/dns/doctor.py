@@ -85,7 +85,8 @@ def _return_path(names: Names, sending: Sending, path: str | None, dmarc: Dmarc)
         )
         fix = f"use an address at {sending.from_domain if dmarc.strict_spf else organization(sending.from_domain)}: bounces="
         return fail(about, says, fix)
-    if own is None and not names.mail_servers(path) and not names.addresses(path):
+    servers = names.mail_servers(path)
+    if own is None and (servers == (".",) or not (servers or names.addresses(path))):
         says = f"{path} takes no mail, so what cannot be delivered is never heard of"
         return fail(about, says, "publish who takes it", _mail_server(path))
     if path == sending.from_domain:

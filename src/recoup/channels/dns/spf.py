@@ -58,7 +58,7 @@ def read_spf(names: Names, domain: str) -> Spf:
         return Spf(domain=domain, records=records)
     walk = _Walk(names)
     cost, ends = [], None
-    for term in terms(records[0]):
+    for term in counting(records[0]):
         before = walk.lookups
         ends = walk.take(domain, term, (domain,), passing=True) or ends
         if walk.lookups > before:
@@ -83,6 +83,16 @@ def terms(record: str) -> Iterator[Term]:
         yield Term(
             written=written, sign=sign or "+", name=name.lower(), value=value or "", length=length or ""
         )
+
+
+def counting(record: str) -> Iterator[Term]:
+    """The terms that receivers look at (RFC 7208, 5.1 and 6.1): nothing after `all`, and no redirect beside one. What is no
+    term at all breaks the record wherever it stands."""
+    found = list(terms(record))
+    ends = next((n for n, term in enumerate(found) if term.name == "all"), None)
+    for n, term in enumerate(found):
+        if ends is None or term.name not in _KNOWN or (n <= ends and term.name != "redirect"):
+            yield term
 
 
 class _Walk:
@@ -145,7 +155,7 @@ class _Walk:
             self.voids += not found
             return None
         ends = None
-        for term in terms(found[0]):
+        for term in counting(found[0]):
             ends = self.take(target, term, path, passing=passing) or ends
         return ends
 
