@@ -18,11 +18,14 @@ from recoup.engine.house import House
 from recoup.insight import staff_chat
 from recoup.insight.alerts import Alert
 from recoup.store import alerts, approvals, merchants, short_links, stopped
+from recoup.store import customers as customers_of
+from recoup.store.customers import Preferences
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import audit as audits
 from recoup.store.tables import customers, outbox
 from recoup.web.api.ingest import CustomerTold
+from recoup.web.pages import preferences
 from tests.fakes.telco import SECRET, TOKEN, Telco
 from tests.support import house as houses
 from tests.web import pages
@@ -182,6 +185,26 @@ def test_who_is_reached_by_phone_alone_gets_a_fresh_link_there(texting: Texting)
         now = texting.house.clock.now()
         assert short_links.prune(tx, texting.merchant.id, now) == 1
         assert short_links.get(tx, fresh) is not None
+
+
+def test_of_two_choices_at_once_none_is_lost(texting: Texting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A complaint turns reminders off while the customer's page is open and turns off text messages."""
+    read = preferences._read
+
+    def read_and_complain(*given: Any) -> Any:
+        who = read(*given)
+        with writing(texting.house.db) as tx:
+            now = texting.house.clock.now()
+            customers_of.prefer(tx, texting.merchant.id, "cus_1", Preferences(reminders=False), now)
+        return who
+
+    monkeypatch.setattr(preferences, "_read", read_and_complain)
+    link = texting.house.links.preferences(texting.merchant.id, "cus_1", texting.house.clock.now())
+    path = link.removeprefix(texting.house.links.base_url)
+    assert texting.client.post(path, data={"texts": "off"}).status_code == 303
+    with reading(texting.house.db) as tx:
+        (contact,) = customers_of.contacts(tx, texting.merchant.id, ["cus_1"]).values()
+    assert contact.preferences == Preferences(reminders=False, sms=False)
 
 
 def test_the_customers_own_choice(texting: Texting) -> None:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import msgspec
 from sqlalchemy.engine import Connection
 
 from recoup.domain import facts as f
@@ -21,10 +20,7 @@ def no_more_reminders(tx: Connection, merchant: Merchant, item: OutItem, now: da
         return
     if item.customer_id is None:
         return
-    customer = customers.contacts(tx, merchant.id, [item.customer_id]).get(item.customer_id)
-    if customer is not None and customer.preferences.reminders:
-        chosen = msgspec.structs.replace(customer.preferences, reminders=False)
-        customers.prefer(tx, merchant.id, item.customer_id, chosen, now)
+    customers.choose(tx, merchant.id, item.customer_id, now, reminders=False)
 
 
 def why_stopped(house: House, tx: Connection, merchant: Merchant, address: str | None) -> str | None:

@@ -162,6 +162,19 @@ def prefer(
     )
 
 
+def choose(
+    connection: Connection, merchant_id: str, customer_id: str, now: datetime, **changed: bool
+) -> None:
+    """Changes some of the customer's choices, and leaves the others as somebody else may just have changed them."""
+    known = sa.select(customers.c.preferences).where(
+        customers.c.merchant_id == merchant_id, customers.c.id == customer_id
+    )
+    stands = connection.execute(known.with_for_update()).scalar()
+    if stands is not None:
+        before = msgspec.json.decode(stands, type=Preferences)
+        prefer(connection, merchant_id, customer_id, msgspec.structs.replace(before, **changed), now)
+
+
 def state(connection: Connection, merchant_id: str, customer_id: str, stated: Stated, now: datetime) -> None:
     """Writes what the customer told us for later debts too."""
     connection.execute(

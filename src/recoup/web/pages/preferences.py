@@ -134,8 +134,7 @@ def choose_messages(
             if who.contact:
                 contacts.prefer(tx, who.merchant.id, who.ticket.subject, reminders)
             else:
-                chosen = msgspec.structs.replace(who.preferences, reminders=reminders)
-                customers.prefer(tx, who.merchant.id, who.ticket.subject, chosen, now)
+                customers.choose(tx, who.merchant.id, who.ticket.subject, now, reminders=reminders)
     laid = {**GUARDED, **headers(house)}
     if one_click:
         return Response("", status_code=200, headers=laid)
@@ -145,9 +144,8 @@ def choose_messages(
 def _choose_texts(house: House, who: Chooser, token: str, *, on: bool) -> Response[Any]:
     if who.texts is not None and who.preferences.sms != on:
         now = who.merchant.now(house.clock.now())
-        chosen = msgspec.structs.replace(who.preferences, sms=on)
         with writing(house.db) as tx:
-            customers.prefer(tx, who.merchant.id, who.ticket.subject, chosen, now)
+            customers.choose(tx, who.merchant.id, who.ticket.subject, now, sms=on)
     return Redirect(f"/u/{token}?done=yes", status_code=303, headers={**GUARDED, **headers(house)})
 
 
