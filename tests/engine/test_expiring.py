@@ -11,7 +11,7 @@ from recoup.channels.port import SmsNews
 from recoup.domain.view import Method
 from recoup.engine import doors, expiring, policies, receive, sms_news
 from recoup.engine.house import House
-from recoup.engine.shut import SAID_STOP
+from recoup.engine.silence import SAID_STOP
 from recoup.psp.sandbox import Sandbox
 from recoup.store import customers, endpoints, renewals, stopped
 from recoup.store.customers import Preferences

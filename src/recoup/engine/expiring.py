@@ -15,7 +15,7 @@ from recoup.channels.short import render_sms
 from recoup.channels.words import NotToBeSaid, Wording, choose_words
 from recoup.domain.instants import to_micros
 from recoup.domain.policy import Policy
-from recoup.engine import reach, shut, winback
+from recoup.engine import reach, silence, winback
 from recoup.engine.compose import door_of
 from recoup.engine.house import House
 from recoup.engine.letters import method_label, some_subscription
@@ -169,8 +169,8 @@ def came_back(
         return
     contact = customers.contacts(tx, merchant.id, [item.customer_id or ""]).get(item.customer_id or "")
     if news.dead and contact is not None and contact.phone:
-        stopped.stop(tx, merchant.id, house.links.address_digest(contact.phone), now, why=shut.DEAD)
-    why = f"{shut.door_of(reach.SMS)} could not deliver it" + (f": {news.why}" if news.why else "")
+        stopped.stop(tx, merchant.id, house.links.address_digest(contact.phone), now, why=silence.DEAD)
+    why = f"{silence.door_of(reach.SMS)} could not deliver it" + (f": {news.why}" if news.why else "")
     boxes.by_another_way(tx, item, now, channel=reach.EMAIL, body=reach.refused_by(item, reach.SMS), why=why)
 
 
@@ -186,7 +186,7 @@ def _sent(
     why = (
         result.why
         if not isinstance(result, mail.Refused)
-        else f"{shut.door_of(channel)} refused it: {result.text}"
+        else f"{silence.door_of(channel)} refused it: {result.text}"
     )
     gone = no is not None and no.permanent
     if item.tries >= MOST_TRIES:
@@ -199,7 +199,7 @@ def _sent(
         body = reach.shut_at(item, channel, now)
     with writing(house.db) as tx:
         if no is not None and no.permanent and no.about == "recipient":
-            shut.refused(house, tx, merchant, contact, channel, no, now)
+            silence.refused(house, tx, merchant, contact, channel, no, now)
         # What was refused for good is looked at again at once: another channel takes it, or nothing does.
         boxes.again(tx, item, now if gone else now + AGAIN, why=why, body=body)
 

@@ -9,7 +9,7 @@ from recoup.channels.port import SmsNews
 from recoup.domain import facts as f
 from recoup.engine import expiring, notices, reach, recipients
 from recoup.engine.house import House
-from recoup.engine.shut import DEAD, SAID_STOP
+from recoup.engine.silence import DEAD, SAID_STOP
 from recoup.store import boxes, cases, customers, stopped
 from recoup.store.boxes import OutItem
 from recoup.store.engines import writing

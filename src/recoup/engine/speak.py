@@ -16,7 +16,7 @@ from recoup.domain import facts as f
 from recoup.domain.case import Case, State
 from recoup.domain.experiment import Plan
 from recoup.domain.policy import CHANNELS
-from recoup.engine import endings, expiring, notices, reach, recipients, shut, sms_news, winback
+from recoup.engine import endings, expiring, notices, reach, recipients, silence, sms_news, winback
 from recoup.engine.charge import BELIEVE_DUE_FOR
 from recoup.engine.compose import Asked, compose, door_of
 from recoup.engine.house import House
@@ -55,7 +55,7 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def door(self) -> str:
-        return shut.door_of(self.channel)
+        return silence.door_of(self.channel)
 
 
 class Said(NamedTuple):
@@ -322,7 +322,7 @@ def _refused(house: House, merchant: Merchant, leaving: Leaving, refusal: mail.R
     with writing(house.db) as tx:
         _lock(tx, merchant, item)
         if refusal.about == "recipient":
-            shut.refused(house, tx, merchant, leaving.reader, leaving.channel, refusal, now)
+            silence.refused(house, tx, merchant, leaving.reader, leaving.channel, refusal, now)
         if (
             recipients.another_way(house, tx, merchant, leaving.case, item, now, not_by=leaving.channel)
             is not None

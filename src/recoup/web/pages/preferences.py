@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from recoup.channels.languages import tongue
 from recoup.engine.house import House
 from recoup.engine.links import BadLink, Ticket
-from recoup.engine.shut import SAID_STOP
+from recoup.engine.silence import SAID_STOP
 from recoup.store import contacts, customers, merchants, stopped
 from recoup.store.customers import Contact, Preferences
 from recoup.store.engines import reading, writing
