@@ -38,7 +38,7 @@ ALL: dict[str, tuple[Benchmark, tuple[str, ...], tuple[int, ...]]] = {
     "insight": (_figures, BOTH, (10_000, 100_000, 1_000_000)),
     "letters": (post.rendered, ("none",), (10_000,)),
     "outbox": (post.sent, BOTH, (10_000,)),
-    "outage": (post.outage, ("sqlite",), (10_000,)),
+    "outage": (post.outage, BOTH, (10_000,)),
     "killed": (post.killed, BOTH, (10_000,)),
     "paint": (_paint, ("sqlite",), (9,)),
     "decisions": (decisions.decisions, ("none",), (20_000,)),

@@ -202,9 +202,20 @@ def app_of(house: House, merchant: Merchant) -> None:
         endpoints.add(tx, merchant.id, app)
 
 
-@pytest.mark.parametrize("histories", [400, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_no_letter_leaves_too_late(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, histories: int) -> None:
-    with standing(sqlite_url) as house:
+def test_no_letter_leaves_too_late(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(sqlite_url, monkeypatch, 400)
+
+
+@pytest.mark.slow
+def test_no_letter_of_ten_thousand_histories_leaves_too_late(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(database_url, monkeypatch, 10_000)
+
+
+def lived(url: str, monkeypatch: pytest.MonkeyPatch, histories: int) -> None:
+    """So many histories, and every message of them held against what was true."""
+    with standing(url) as house:
         merchant = add_merchant(house, policy=RULES)
         world = World(house, merchant, random.Random(20261126))
         app_of(house, merchant)

@@ -65,11 +65,17 @@ def check(language: str, key: str, words: str) -> str:
         raise BadWording(
             f"{{{min(missing)}}} is missing; the customer needs it here, so put it where it belongs"
         )
-    if key.startswith("sms.") and segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS:
+    if key.startswith("sms.") and _too_long(language, key, words):
         raise BadWording(
             "it is too long for a text message; leave room for the name, the amount and the link"
         )
     return words
+
+
+def _too_long(language: str, key: str, words: str) -> bool:
+    """Whether the words leave no room, or the whole message could grow to more segments than it may have."""
+    own = "".join(said for said, *_ in Formatter().parse(words))
+    return segments(own) > 1 or segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS
 
 
 def _at_its_longest(language: str, key: str, words: str) -> str:
