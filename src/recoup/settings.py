@@ -94,4 +94,5 @@ def read(environ: Mapping[str, str] | None = None, file: Path | None = None) -> 
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as e:
-        raise BadSetting(f"settings cannot be read: {e}") from e
+        where = f"{path.name} or the environment" if path.exists() else "the environment"
+        raise BadSetting(f"settings cannot be read from {where}: {e}; docs/running.md names them") from e

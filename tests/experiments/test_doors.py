@@ -84,10 +84,16 @@ def test_the_terminal_does_the_same(desk: Desk) -> None:
     desk.done("migrate")
     desk.merchant("acme")
     assert f"{HOLDOUT:24}  waiting" in desk.done("experiment", "list")
+    unknown = desk.run("experiment", "start", "gentle", "--arm", "now=default@1", "--arm", "soft=gentle@9")
+    assert "gentle@9 is not stored" in unknown.stderr
+    assert "stored are default@1" in unknown.stderr
+    assert (
+        desk.run("experiment", "start", "x", "--arm", "now=default", "--arm", "soft=nosuch").returncode == 2
+    )
     refused = desk.run("experiment", "start", "gentle", "--arm", "now=default@1", "--arm", "soft=default@1")
     assert (refused.returncode, "Nothing has failed" in refused.stderr) == (1, True)
     begun = desk.done(
-        "experiment", "start", "gentle", "--arm", "now=default@1:90", "--arm", "soft=default@1:10", "--anyway"
+        "experiment", "start", "gentle", "--arm", "now=default:90", "--arm", "soft=gentle:10", "--anyway"
     )
     assert "gentle runs: cases that open from now on are drawn" in begun
     assert desk.done("experiment", "result", "gentle").startswith("Too early to say: 0 of about ")

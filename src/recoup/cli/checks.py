@@ -45,7 +45,8 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield Check(state="fault", what="RECOUP_SMS_URL can be read", fix=str(e))
         return
     except (BadSetting, WeakSecret, BadSmtpUrl, BadMailUrl) as e:
-        yield Check(state="fault", what="the secret key is strong", fix=str(e))
+        if not isinstance(e, BadSmtpUrl | BadMailUrl):  # told above already
+            yield Check(state="fault", what="the secret key is strong", fix=str(e))
         with _engine(settings) as engine:
             yield from _database(engine)
         return

@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING, Annotated, cast
 
+import msgspec
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recoup.domain.experiment import Arm, Kind
+    from recoup.engine.house import House
     from recoup.insight.experiments import Result
     from recoup.insight.experiments_texts import Change
+    from recoup.store import merchants
 
 app = typer.Typer(
     help="A/B tests of policies, messages and pages, and the permanent holdout of messages.",
@@ -75,6 +78,7 @@ def start(
             print(can.says)
             return
         try:
+            sides = [_stored(house, owner, side) for side in sides]
             plan, can = run.start(
                 house, owner, id=id, name=name or id, kind=cast("Kind", kind), arms=sides, actor=ACTOR,
                 effect=effect / 100, horizon_days=horizon_days, anyway=anyway,
@@ -85,6 +89,17 @@ def start(
             raise Fault(f"{e}; nothing was started", USAGE) from e
         print(can.says)
         print(f"{plan.id} runs: cases that open from now on are drawn, by customer, and keep their arm")
+
+
+def _stored(house: "House", owner: "merchants.Merchant", side: "Arm") -> "Arm":
+    """The arm with its policy as it is stored: a shipped one by name and a file are stored first, and not activated."""
+    from recoup.engine import policies
+
+    if side.policy is None or "@" in side.policy:
+        return side
+    text, source = policies.text_of(side.policy)
+    ref = policies.accept(house, owner, text, activate=False, source=source)
+    return msgspec.structs.replace(side, policy=ref)
 
 
 def _arms(texts: list[str], kind: str) -> "list[Arm]":

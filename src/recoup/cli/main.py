@@ -89,6 +89,9 @@ def answered() -> int:
     try:
         code = app(standalone_mode=False)
     except typer.TyperException as e:
+        if type(e).__name__ == "NoArgsIsHelpError":  # its words are the help itself
+            print(e.format_message(), file=sys.stderr)
+            return USAGE
         command = getattr(getattr(e, "ctx", None), "command_path", "recoup")
         print(f"recoup: {e.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
         return USAGE

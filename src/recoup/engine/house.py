@@ -108,7 +108,9 @@ class House:
         if found is None:
             bodies = merchants.policy_bodies(connection, merchant_id)
             if ref not in bodies:
-                raise UnknownPolicy(f"policy {ref} is not stored for merchant {merchant_id}")
+                raise UnknownPolicy(
+                    f"policy {ref} is not stored for merchant {merchant_id}; stored are {', '.join(sorted(bodies)) or 'none'}"
+                )
             try:
                 found = self._policies[merchant_id, ref] = _policy_decoder.decode(bodies[ref])
             except msgspec.MsgspecError as e:
