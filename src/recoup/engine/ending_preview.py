@@ -113,6 +113,14 @@ def last_letter(
     )
     if told is not None:
         return LastLetter(state="waiting" if told.status == "queued" else "sent", at=told.at, to=to)
+    plan = case.plan
+    if (
+        plan is not None
+        and plan.at is not None
+        and plan.move == "ask"
+        and (plan.step or "").startswith(FINAL)
+    ):
+        return LastLetter(state="planned", at=plan.at, to=to)
     view = case.view(now)
     rule, category = house.policy(tx, merchant.id, case.policy).for_case(view), category_of(case)
     at = [
