@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from recoup.cli import importing
 from recoup.domain.case import Case
+from recoup.engine.backfill import Taken, take_back
 from recoup.engine.clock import SystemClock
 from recoup.engine.house import House
 from recoup.settings import Settings
@@ -334,6 +336,36 @@ def test_ten_thousand_lines(small_desk: Desk) -> None:
     assert small_desk.done("import", "stripe", "big.csv").startswith(
         "read 10000, new 1000, known 0, refused 0"
     )
+
+
+def test_stopped_in_the_middle_it_goes_on_later(small_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_desk.merchant()
+    write(small_desk.home / "p.csv", [stripe_row(f"ch_{n}", str(n), "Failed", 90) for n in range(600)])
+    taken: list[int] = []
+
+    def pressed(*of: Any) -> list[Taken]:
+        if taken:
+            raise KeyboardInterrupt
+        taken.append(1)
+        return take_back(*of)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "take_back", pressed)
+        ended = small_desk.run("import", "stripe", "p.csv")
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "recoup: stopped; what was taken in stays; run again to go on\n"
+    assert small_desk.done("import", "stripe", "p.csv").startswith("read 600, new 100, known 500, refused 0")
+
+
+def test_ctrl_c_is_told(small_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    small_desk.merchant()
+    with monkeypatch.context() as patched:
+        patched.setattr("recoup.cli.opening.opened", pressed)
+        ended = small_desk.run("explain", "c_1")
+    assert (ended.returncode, ended.stderr) == (130, "recoup: stopped\n")
 
 
 def test_a_progress_bar_where_somebody_watches(small_desk: Desk) -> None:

@@ -142,4 +142,5 @@ def test_an_export_that_does_not_agree_is_a_fault(played: Desk) -> None:
     assert played.run("report", "--json", "--ledger", str(whole)).returncode == 0
     ended = played.run("report", "--json", "--ledger", str(short))
     assert ended.returncode == 1
+    assert ended.stderr.startswith("recoup: Q01 ")
     assert "Q01" in json.loads(ended.stdout)["faults"][0]

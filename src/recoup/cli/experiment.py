@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated, cast
 
-import msgspec
 import typer
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ def start(
 
 def _stored(house: "House", owner: "merchants.Merchant", side: "Arm") -> "Arm":
     """The arm with its policy as it is stored: a shipped one by name and a file are stored first, and not activated."""
+    import msgspec
+
     from recoup.engine import policies
 
     if side.policy is None or "@" in side.policy:

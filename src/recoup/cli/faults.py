@@ -4,7 +4,8 @@ import os
 import sys
 
 DONE, FOUND, USAGE, UNREACHABLE = 0, 1, 2, 3
-"""Exit codes: done; the work found a fault it names; wrong usage; a needed service is unreachable."""
+STOPPED = 130
+"""Exit codes: done; the work found a fault it names; wrong usage; a needed service is unreachable; stopped with Ctrl-C."""
 
 _CODES = {
     "recoup.settings.BadSetting": USAGE,

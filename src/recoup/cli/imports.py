@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recoup.cli.faults import FOUND
+from recoup.cli.faults import FOUND, STOPPED, Fault
 
 
 class Kind(StrEnum):
@@ -30,7 +30,10 @@ def import_(
     from recoup.cli.opening import merchant_of, opened
 
     with opened() as house:
-        counts = bring_in(house, merchant_of(house, merchant), kind.value, file)
+        try:
+            counts = bring_in(house, merchant_of(house, merchant), kind.value, file)
+        except KeyboardInterrupt as e:
+            raise Fault("stopped; what was taken in stays; run again to go on", STOPPED) from e
     print(counts.sentence())
     if counts.refused:
         print(

@@ -27,7 +27,7 @@ from recoup.cli import (
     simulate,
     verify,
 )
-from recoup.cli.faults import USAGE, tell
+from recoup.cli.faults import STOPPED, USAGE, tell
 
 app = typer.Typer(
     name="recoup",
@@ -96,8 +96,9 @@ def answered() -> int:
         print(f"recoup: {e.format_message().rstrip('.')}; see `{command} --help`", file=sys.stderr)
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
-        print("recoup: stopped", file=sys.stderr)
-        return 130
+        code = STOPPED
     except Exception as e:
         return tell(e)
+    if code == STOPPED:  # so typer answers, too, when Ctrl-C ended it
+        print("recoup: stopped", file=sys.stderr)
     return code if isinstance(code, int) else 0
