@@ -56,6 +56,7 @@ MEANINGS = {
     "value.message": "The price of one message, in minor units.",
     "value.exit": "How heavily the risk counts that a message makes the customer leave: 1 as measured, 0 not at all.",
     "value.patience": "What one day of waiting costs, as a share of what a recovery is worth.",
+    "value.silence": "What one day more costs in which the customer is not told, though a message is worth sending; the same share.",
     "page.parts": "In how many parts a debt may be paid on the hosted page; 1: only as a whole.",
     "page.leave": "What “I meant to cancel” on the hosted page does: the subscription ends at the biller, and the debt is waived (`waive`) or left to a person (`owed`); `off`: the customer is asked to write.",
     "notices.expiring": "How long before a renewal a customer is told that their card will have expired by then: once a card, and only where no account updater covers it. Absent: never.",

@@ -16,7 +16,7 @@ from recoup.decide.planner import Wish, plan
 from recoup.domain.decision import Decision
 from recoup.domain.policy import Policy
 from recoup.domain.view import Attempt, CaseView, Customer, Message, PastDebt, PayDays, Result, Trigger
-from recoup.engine.policies import parse, text_of
+from recoup.engine.policies import parse, shipped, text_of
 from tests.decide.cards import START, card, day, debit, paid, refused, view
 
 DAYS = tuple(When(n, 8, float(24 * n)) for n in range(1, 28))
@@ -49,6 +49,31 @@ def days_after(d: Decision) -> float:
 def whose_pay_day_is(next_: date, seen: CaseView) -> CaseView:
     known = Customer(id="cus_1", timezone="UTC", pay_days=PayDays(every="month", next=next_, source="stated"))
     return msgspec.structs.replace(seen, customer=known)
+
+
+@pytest.mark.parametrize("name", ["default", "gentle"])
+@pytest.mark.parametrize("code", ["54", "14", "41", "04", "57", "1A"])
+def test_who_alone_can_help_is_told_within_days_and_not_at_the_end(name: str, code: str) -> None:
+    """An expired card may be renewed by its network within some days; nobody is left without a word for weeks."""
+    text, source = text_of(name)
+    d = decided(view([failed(code)], card()), parse(text, source=source))
+    assert d.move == "ask"
+    assert days_after(d) <= 5
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_access_narrows_only_after_the_customer_must_have_been_told(name: str) -> None:
+    """A learned message may wait, as long as those after it still fit in: then it leaves, or the schedule's own time holds."""
+    text, source = text_of(name)
+    rules = parse(text, source=source)
+    asked = [r for r in rules.message if not r.when and not r.step.startswith("final")]
+    if not asked or rules.access.limited_after is None:
+        return
+    told_by = min(r.after for r in asked)
+    if rules.timing.mode == "learned":
+        left = sum(not r.step.startswith("final") for r in rules.message)
+        told_by = max(told_by, rules.window - timedelta(days=1 + 2 * (left - 1)))
+    assert rules.access.limited_after > told_by
 
 
 def test_a_suspected_fraud_may_be_cured_by_a_word_with_the_bank_that_nobody_tells_us_of(

@@ -147,7 +147,7 @@ def best_message(
         leaves = replies.leaves(outlook.worn + replies.refusal * outlook.tries_before(at), 1.0)
         risk = leaves * value.exit * (cured + gain)
         worth = unpaid * ((gain - risk) * outlook.worth - value.message)
-        worth *= 1.0 - value.patience * at / DAY_HOURS
+        worth *= 1.0 - (value.patience + value.silence) * at / DAY_HOURS
         if worth > best_worth + 1e-9:
             best, best_worth, risked = at, worth, leaves
     if best is None:

@@ -182,7 +182,8 @@ class Value(_Part, frozen=True, kw_only=True):
     `margin`: what is kept of each amount collected. `further_months`, `further_years`: how long a customer paying
     monthly or yearly stays after a recovery. `attempt`: the fee of one charge. `message`: the price of one message.
     `exit`: how heavily the risk counts that a message makes the customer leave; 1 as measured, 0 not at all.
-    `patience`: what one day of waiting costs, as a share of what a recovery is worth. `returned`: what the bank or
+    `patience`: what one day of waiting costs, as a share of what a recovery is worth. `silence`: what one day more costs in
+    which the customer is not told, though a message is worth sending. `returned`: what the bank or
     provider asks for a debit that comes back; 0 where it is not known.
     """
 
@@ -193,6 +194,7 @@ class Value(_Part, frozen=True, kw_only=True):
     message: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     exit: Annotated[float, msgspec.Meta(ge=0, le=10)] = 1.0
     patience: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.001
+    silence: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.002
     returned: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 

@@ -203,7 +203,7 @@ def _weighed(policy: Policy) -> list[str]:
         f"The model counts {value.margin * 100:g} of 100 collected as kept, {value.further_months:g} further months "
         f"({value.further_years:g} years) of a customer who stays, {value.attempt:g} minor units for a charge and "
         f"{value.message:g} for a message; the risk that a message drives somebody away counts {value.exit:g} times, "
-        f"a day of waiting {value.patience * 100:g} in 100, a debit that comes back {value.returned:g} minor units."
+        f"a day of waiting {value.patience * 100:g} in 100, a day more without a word {value.silence * 100:g} in 100, a debit that comes back {value.returned:g} minor units."
     ]
 
 
