@@ -119,9 +119,9 @@ def test_access_follows_the_policy_and_the_payment(api: Api) -> None:
     api.fail(1, life=NEVER_PAYS)
     failed = BEGIN - timedelta(hours=1)
     for days, level, until in (
-        (0, "full", 14),
-        (15, "limited", 24),
-        (25, "blocked", None),
+        (0, "full", 21),
+        (22, "limited", 27),
+        (27, "blocked", None),
         (40, "blocked", None),
     ):
         houses.live_until(api.house, api.merchant, BEGIN + timedelta(days=days))
