@@ -7,6 +7,7 @@ import pytest
 from recoup.decide.access import access
 from recoup.domain.case import State
 from recoup.engine import operate
+from recoup.engine.record import bring_up_to_date
 from recoup.psp import port
 from recoup.store import boxes
 from recoup.store.engines import reading
@@ -174,3 +175,20 @@ def test_our_own_charge_that_was_taken_for_lost_had_paid(begin: Begin) -> None:
         assert (diary.case().state, diary.case().surplus_minor) == (State.RECOVERED, 0)
     with reading(diary.house.db) as tx:
         assert all(o.kind != "ending" or o.status != "queued" for o in boxes.of_case(tx, "m_1", "c_1"))
+
+
+def test_a_biller_that_goes_by_the_payment_that_was_disputed_and_lost_settles_nothing(begin: Begin) -> None:
+    """18. Paid, disputed, lost; the biller's own state still says paid: what the bank took back was not paid again."""
+    diary = begin(policy(retry=rungs("P1D")))
+    diary.fails("51", 4900)
+    diary.bank.settle("in_1")
+    paid(diary)
+    diary.hears("dispute.opened", debt_id="in_1", ref="dp_1")
+    diary.hears("dispute.closed", debt_id="in_1", ref="dp_1", won=False)
+    diary.turns()
+    assert diary.case().state is State.LOST
+    told = diary.bank.debt("in_1")
+    assert isinstance(told, port.DebtState)
+    assert told.status == "paid"
+    bring_up_to_date(diary.house, diary.merchant, diary.case().id, told)
+    assert diary.case().state is State.LOST

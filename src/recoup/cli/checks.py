@@ -1,6 +1,6 @@
 """The checks of `recoup doctor`, one after the other; each says what it looked at, and how to mend it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from recoup.channels.esp.settings import BadMailUrl
 from recoup.channels.mail_url import open_door, parse_mail_url
@@ -175,20 +175,20 @@ def _people(house: House) -> Iterator[Check]:
 
 def _model(house: House, merchant: Merchant) -> Iterator[Check]:
     """Whether the merchant's own models can speak, where it has any."""
-    if merchant.model is not None:
+    asked: tuple[tuple[str | None, Callable[[Connection, Merchant], object], str, str], ...] = (
+        (merchant.model, house.chart, "learned decisions go by its own model",
+         "the shipped model decides instead; learn anew with `recoup learn --activate`"),
+        (merchant.renewal_model, house.renewal_model, "coming renewals are predicted by its own model",
+         "the shipped model predicts instead; learn anew with `recoup predict --learn`"),
+    )  # fmt: skip
+    for version, read, does, instead in asked:
+        if version is None:
+            continue
         with reading(house.db) as tx:
-            chart = house.chart(tx, merchant)
-            name = models.name(tx, merchant.id, merchant.model) or merchant.model
-        fix = "" if chart else "the shipped model decides instead; learn anew with `recoup learn --activate`"
-        what = f"merchant {merchant.name}: learned decisions go by its own model {name}"
-        yield Check(state="ok" if chart else "fault", what=what, fix=fix)
-    if merchant.renewal_model is not None:
-        with reading(house.db) as tx:
-            own = house.renewal_model(tx, merchant)
-            name = models.name(tx, merchant.id, merchant.renewal_model) or merchant.renewal_model
-        fix = "" if own else "the shipped model predicts instead; learn anew with `recoup predict --learn`"
-        what = f"merchant {merchant.name}: coming renewals are predicted by its own model {name}"
-        yield Check(state="ok" if own else "fault", what=what, fix=fix)
+            own = read(tx, merchant)
+            name = models.name(tx, merchant.id, version) or version
+        what = f"merchant {merchant.name}: {does} {name}"
+        yield Check(state="ok" if own else "fault", what=what, fix="" if own else instead)
 
 
 def _account(house: House, merchant: Merchant) -> Iterator[Check]:

@@ -220,7 +220,7 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
     late = _unbooked(case, event, now=now, actor=actor)
     if late is not None:
         return late
-    if case.state in CLOSED and (case.state is not State.LOST or _collected(case)):
+    if case.state in CLOSED and (case.state is not State.LOST or collected(case)):
         return _on_top(case, event, now=now, actor=actor)
     return _not_by_us(case, event, now=now, actor=actor)
 
@@ -254,7 +254,7 @@ def _not_by_us(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
     return Append(facts=(fact,), because=why)
 
 
-def _collected(case: Case) -> bool:
+def collected(case: Case) -> bool:
     """Whether money for the whole of a case that is lost came in before: its payment was disputed, or is to be paid back."""
     return case.by is not None or case.surplus_minor > 0
 
