@@ -21,6 +21,7 @@ class _Debt(msgspec.Struct, frozen=True):
     due_at: Instant | None = None
     kind: str = "renewal"
     interval: str | None = None
+    interval_source: str = "stated"
 
 
 class _Customer(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ CASE_COLUMNS = (
     "id VARCHAR", "version BIGINT", "debt_id VARCHAR", "subscription_id VARCHAR", "customer_id VARCHAR", "state VARCHAR",
     "recovered_by VARCHAR", "ending VARCHAR", "currency VARCHAR", "due_minor BIGINT", "owed_minor BIGINT",
     "collected_minor BIGINT", "surplus_minor BIGINT", "t0 BIGINT", "opened_at BIGINT", "closed_at BIGINT", "window_ends_at BIGINT",
-    "charge_kind VARCHAR", "plan_interval VARCHAR", "plan VARCHAR", "segment VARCHAR", "mrr_minor BIGINT", "tenure_days BIGINT",
+    "charge_kind VARCHAR", "plan_interval VARCHAR", "interval_inferred BOOLEAN", "plan VARCHAR", "segment VARCHAR", "mrr_minor BIGINT", "tenure_days BIGINT",
     "country VARCHAR", "timezone VARCHAR", "method VARCHAR", "network VARCHAR", "funding VARCHAR", "method_country VARCHAR",
     "category VARCHAR", "reason VARCHAR", "policy VARCHAR", "policy_name VARCHAR", "hold VARCHAR", "queue VARCHAR", "owner VARCHAR",
     "promised_at BIGINT", "settled_ref VARCHAR", "attempts BIGINT", "our_attempts BIGINT", "messages BIGINT",
@@ -131,6 +132,7 @@ def lifted(body: str, version: int) -> Lifted:
         case.id, version, case.debt.id, case.debt.subscription_id, case.customer.id, case.state, case.by, case.action,
         case.debt.currency, due, case.debt.amount_minor, collected, case.surplus_minor, to_micros(_t0(case, tries)),
         to_micros(case.opened_at), _micros(closed), _micros(case.window_ends_at), case.debt.kind, case.debt.interval,
+        case.debt.interval_source == "inferred",
         case.customer.plan, case.customer.segment, case.customer.mrr_minor, case.customer.tenure_days, case.customer.country,
         case.customer.timezone, kind, *((None, None, None) if method is None else (method.network, method.funding, method.country)),
         category, group_of(category, kind), case.policy, case.policy.partition("@")[0], case.hold.reason if case.hold else None,

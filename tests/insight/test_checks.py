@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from recoup.domain.instants import to_micros
@@ -10,8 +11,9 @@ from recoup.domain.view import Result
 from recoup.insight.checks import ALL, Ground, examine
 from recoup.insight.fresh import frame
 from recoup.insight.ledger import Entry
+from recoup.insight.opportunities import Ranking, opportunities
 from tests.insight import fired_data, fired_misconceptions  # noqa: F401  (they lay the books)
-from tests.insight.crafted import NOW, clean, keep, standing_at_now
+from tests.insight.crafted import NOW, Story, clean, keep, standing_at_now, story
 from tests.insight.fired import FIRED, TOLD, Books
 from tests.support.house import standing
 
@@ -52,8 +54,6 @@ def test_silent_on_ordinary_books(books: Books) -> None:
 
 
 def test_critical_faults_block_the_ranking(books: Books) -> None:
-    from recoup.insight.opportunities import opportunities
-
     FIRED["M30"](books)
     found = frame(books.house, books.merchant, at_most=timedelta(0))
     report = examine(Ground(engine=books.house.db, merchant=books.merchant, frame=found, company=TOLD))
@@ -63,6 +63,39 @@ def test_critical_faults_block_the_ranking(books: Books) -> None:
     assert ranking.status == "fix the data first"
     assert ranking.all == ()
     assert "Q20" in ranking.says
+
+
+def test_unknown_intervals_cost_confidence_and_block_nothing(books: Books) -> None:
+    """Segments are merged over the interval anyway; what is not known is counted at its least."""
+    books.keep(*clean(240))
+    monthly = ranked(books)
+    books.keep(*(untold(s) for s in clean(240)))
+    unknown = ranked(books)
+    assert books.verdict("Q12").says.startswith("interval is missing on 100.0 %")
+    assert unknown.status == monthly.status == "ranked"
+    assert 0 < max(o.impact_minor[1] for o in unknown.all) < max(o.impact_minor[1] for o in monthly.all) / 2
+    assert max(o.confidence for o in unknown.all) < max(o.confidence for o in monthly.all)
+    assert any("how often they are billed" in a for a in unknown.assumed)
+
+
+def test_a_missing_method_blocks_though_the_interval_is_missing_more_often(books: Books) -> None:
+    books.keep(*(untold(s) for s in clean(20)))
+    books.keep(*(story(f"b{n}", "LI", methods=()) for n in range(10)))
+    assert books.verdict("Q12").blocks
+    assert books.verdict("Q12").says.startswith("method is missing")
+
+
+def untold(story: Story) -> Story:
+    """The same case as before, of which nobody tells how often it is billed."""
+    case = story.case
+    debt = msgspec.structs.replace(case.debt, interval=None)
+    return Story(case=msgspec.structs.replace(case, debt=debt, version=case.version + 1))
+
+
+def ranked(books: Books) -> Ranking:
+    found = frame(books.house, books.merchant, at_most=timedelta(0))
+    report = examine(Ground(engine=books.house.db, merchant=books.merchant, frame=found, company=TOLD))
+    return opportunities(found, "EUR", TOLD, quality=report.quality, faults=report.faults)
 
 
 def test_what_is_not_applicable_says_why(books: Books) -> None:

@@ -99,13 +99,22 @@ def _again(view: CaseView, existing: Case, *, now: datetime, actor: str) -> Inta
     if existing.state in CLOSED:
         return Ignore(because=f"its case is closed ({existing.state}); a late failure does not reopen it")
     left, ends = _narrower(view, existing)
-    if not attempts and not methods and left is None and ends is None:
+    news = _better_known(view.debt, existing.debt)
+    if not attempts and not methods and left is None and ends is None and not news:
         return Ignore(because="known already")
     fact = f.Joined(
         at=now, actor=actor, attempts=attempts, methods=methods, because="told again by the billing system",
-        attempts_left=left, window_ends_at=ends,
+        attempts_left=left, window_ends_at=ends, interval=view.debt.interval if news else None,
+        interval_source=view.debt.interval_source if news else "stated",
     )  # fmt: skip
     return Append(facts=(fact,), because="joined the open case of this debt")
+
+
+def _better_known(told: Debt, known: Debt) -> bool:
+    """Whether the interval is told for the first time, or was only inferred; an inferred one never takes a told one's place."""
+    if told.interval is None:
+        return False
+    return known.interval is None or (known.interval_source, told.interval_source) == ("inferred", "stated")
 
 
 def _narrower(view: CaseView, existing: Case) -> tuple[int | None, datetime | None]:

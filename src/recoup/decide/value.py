@@ -18,7 +18,7 @@ def further_periods(view: CaseView, value: Value) -> float:
     interval = view.debt.interval
     if interval is None or view.debt.kind != "renewal":
         return 0.0
-    months = {"day": 1 / 30, "week": 0.25, "month": 1.0, "quarter": 3.0}
+    months = {"day": 1 / 30, "week": 0.25, "month": 1.0, "quarter": 3.0, "half_year": 6.0}
     stays = value.further_years if interval == "year" else value.further_months / months[interval]
     tenure = view.customer.tenure_days
     return stays * (1.0 if tenure is None else 0.8 + 0.4 * min(1.0, max(0, tenure) / YEAR_DAYS))

@@ -5,7 +5,19 @@ import msgspec
 from recoup.domain.decision import Decision, Ending
 from recoup.domain.experiment import Enrolment
 from recoup.domain.instants import Instant
-from recoup.domain.view import Attempt, Customer, Debt, Message, Method, Minor, PastDebt, PayDays, Trigger
+from recoup.domain.view import (
+    Attempt,
+    Customer,
+    Debt,
+    Interval,
+    IntervalSource,
+    Message,
+    Method,
+    Minor,
+    PastDebt,
+    PayDays,
+    Trigger,
+)
 
 
 def _snake(name: str) -> str:
@@ -56,6 +68,9 @@ class Joined(_Fact, frozen=True, kw_only=True):
     """How often the caller lets it be charged again, where that is less than it was."""
     window_ends_at: Instant | None = None
     """The end of the caller's window, where that is sooner than it was."""
+    interval: Interval | None = None
+    """How often the plan is billed, where nobody had told that before."""
+    interval_source: IntervalSource = "stated"
 
 
 class Planned(_Fact, frozen=True, kw_only=True):

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from recoup.domain import facts as f
+from recoup.domain import fold_messages
 from recoup.domain.case import CLOSED, OURS, TRANSITIONS, Case, State, by_ourselves
-from recoup.domain.reach import further
-from recoup.domain.view import Attempt, Hold, Message, Method, Result, Trigger
+from recoup.domain.view import Attempt, Hold, Method, Result, Trigger
 
 RECONCILE_AFTER = (
     *(timedelta(seconds=s) for s in (2, 4, 8, 15, 30, 60)),
@@ -121,6 +121,9 @@ def _joined(case: Case, fact: f.Joined) -> Changes:
         narrower["tries_allowed"] = _allowed(case.attempts, fact.attempts_left)
     if fact.window_ends_at is not None:
         narrower["window_ends_at"] = fact.window_ends_at
+    if fact.interval is not None:
+        told = {"interval": fact.interval, "interval_source": fact.interval_source}
+        narrower["debt"] = msgspec.structs.replace(case.debt, **told)
     return {"attempts": _merged(case, fact.attempts), "methods": methods, **narrower, **_wake(case, fact)}
 
 
@@ -381,27 +384,6 @@ def _policy_moved(case: Case, fact: f.PolicyMoved) -> Changes:
     return {"policy": fact.policy, "window_ends_at": fact.window_ends_at, **_wake(case, fact)}
 
 
-def _message_queued(case: Case, fact: f.MessageQueued) -> Changes:
-    message = Message(at=fact.at, channel=fact.channel, step=fact.step, status="queued", id=fact.message_id,
-                      debit_at=fact.debit_at, debit_minor=fact.debit_minor)  # fmt: skip
-    return {"messages": (*case.messages, message)}
-
-
-def _message_moved(case: Case, fact: f.MessageMoved) -> Changes:
-    moved = tuple(
-        msgspec.structs.replace(
-            m,
-            status=further(m.status, fact.status),
-            channel=fact.channel or m.channel,
-            arms=fact.arms if fact.status == "sent" else m.arms,
-        )
-        if m.id == fact.message_id
-        else m
-        for m in case.messages
-    )
-    return {"messages": moved}
-
-
 def _nothing(case: Case, fact: f.Fact) -> Changes:
     return {}
 
@@ -442,8 +424,8 @@ _EFFECTS: dict[type[f.Fact], Callable[[Case, Any], Changes]] = {
     f.SurplusRefunded: _refunded,
     f.Noted: _nothing,
     f.Assigned: lambda case, fact: {"owner": fact.owner},
-    f.MessageQueued: _message_queued,
-    f.MessageMoved: _message_moved,
+    f.MessageQueued: fold_messages.queued,
+    f.MessageMoved: fold_messages.moved,
 }
 
 assert all(attempt_trigger in OURS or attempt_trigger in _BY for attempt_trigger in Trigger)

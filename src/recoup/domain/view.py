@@ -43,6 +43,10 @@ MethodKind = Literal[
 ]
 
 
+Interval = Literal["day", "week", "month", "quarter", "half_year", "year"]
+IntervalSource = Literal["stated", "inferred"]
+
+
 class _Outside(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Values that come from outside: unknown fields are refused by name."""
 
@@ -56,7 +60,9 @@ class Debt(_Outside, frozen=True, kw_only=True):
     subscription_id: str | None = None
     due_at: Instant | None = None
     kind: str = "renewal"
-    interval: Literal["day", "week", "month", "quarter", "year"] | None = None
+    interval: Interval | None = None
+    interval_source: IntervalSource = "stated"
+    """`inferred`: nobody told the interval, it was read off the spacing of the customer's charges."""
     next_bill_at: Instant | None = None
     description: str | None = None
     paid_minor: Minor = 0

@@ -2,12 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from tempfile import NamedTemporaryFile
 from typing import Self
 
 import msgspec
 
 from recoup.domain.view import Attempt, CaseView, Debt, Method, Result, Trigger
+from recoup.engine.spacing import Charge, intervals
 from recoup.psp.payment_rows import Payment
 
 _encoder = msgspec.msgpack.Encoder()
@@ -26,9 +30,11 @@ class Grouping:
         self._db = sqlite3.connect(self._file.name, isolation_level=None)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-            "CREATE TABLE payments (debt TEXT, at TEXT, line INTEGER, body BLOB);"
+            "CREATE TABLE payments (debt TEXT, at TEXT, line INTEGER, payer TEXT, told TEXT, amount INTEGER, paid INTEGER,"
+            " invoiced INTEGER, body BLOB);"
+            "CREATE TABLE spaced (debt TEXT PRIMARY KEY, interval TEXT);"
         )
-        self._waiting: list[tuple[str, str, int, bytes]] = []
+        self._waiting: list[tuple[object, ...]] = []
         self.again = 0
         """How many lines said what another line of the same debt had said, once `debts` has been read."""
         return self
@@ -39,33 +45,67 @@ class Grouping:
 
     def add(self, line: int, payment: Payment) -> None:
         """One line of the file."""
-        self._waiting.append((payment.debt_id, payment.at.isoformat(), line, _encoder.encode(payment)))
+        p = payment
+        payer = "\n".join((p.customer.id, p.currency, p.subscription_id or ""))
+        paid = p.result is Result.PAID
+        self._waiting.append(
+            (
+                p.debt_id,
+                p.at.isoformat(),
+                line,
+                payer,
+                p.interval,
+                p.amount_minor,
+                paid,
+                p.invoiced,
+                _encoder.encode(p),
+            )
+        )
         if len(self._waiting) >= BATCH:
             self._flush()
 
     def _flush(self) -> None:
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT INTO payments VALUES (?, ?, ?, ?)", self._waiting)
+        self._db.executemany("INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._waiting)
         self._db.execute("COMMIT")
         self._waiting.clear()
 
     def debts(self) -> Iterator[Group]:
-        """The tries of each debt, oldest first; lines that say the same twice are taken once."""
+        """The tries of each debt, oldest first; lines that say the same twice are taken once. A debt whose interval no line
+        tells has the one that the customer's other charges show."""
         self._flush()
-        rows = self._db.execute("SELECT debt, line, body FROM payments ORDER BY debt, at, line")
+        self._space()
+        rows = self._db.execute(
+            "SELECT p.debt, line, body, interval FROM payments p LEFT JOIN spaced s ON s.debt = p.debt ORDER BY p.debt, at, line"
+        )
         debt, group = None, {}  # type: tuple[str | None, dict[str, tuple[int, Payment]]]
-        for key, line, body in rows:
+        for key, line, body, interval in rows:
             if key != debt and group:
                 yield list(group.values())
                 group = {}
             debt = key
             payment = _decoder.decode(body)
+            if interval is not None and payment.interval is None:
+                payment = msgspec.structs.replace(payment, interval=interval, interval_source="inferred")
             known = group.get(payment.id)
             self.again += known is not None
             if known is None or (payment.result is Result.PAID and known[1].result is not Result.PAID):
                 group[payment.id] = (line, payment)
         if group:
             yield list(group.values())
+
+    def _space(self) -> None:
+        """Infers the intervals that nobody tells, customer by customer."""
+        rows = self._db.execute(
+            "SELECT payer, debt, at, amount, paid, invoiced FROM payments ORDER BY payer, debt, at, line"
+        )
+        found: list[tuple[str, str]] = []
+        for _, of_payer in groupby(rows, key=itemgetter(0)):
+            debts = [list(tries) for _, tries in groupby(of_payer, key=itemgetter(1))]
+            found += intervals([_first(tries) for tries in debts]).items()
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT OR IGNORE INTO spaced VALUES (?, ?)", found)
+        self._db.execute("COMMIT")
 
 
 def view_of(group: Group) -> CaseView:
@@ -85,7 +125,7 @@ def view_of(group: Group) -> CaseView:
         {
             "id": first.debt_id, "amount_minor": first.amount_minor, "currency": first.currency,
             "subscription_id": first.subscription_id, "due_at": first.due_at or first.at,
-            "interval": first.interval, "description": first.description,
+            **_interval(payments), "description": first.description,
         },
         Debt,
     )  # fmt: skip
@@ -97,6 +137,20 @@ def view_of(group: Group) -> CaseView:
         methods=tuple(methods.values()),
         attempts=tuple(_attempt(p, payments) for p in payments),
     )
+
+
+def _first(tries: list[tuple[str, str, str, int, int, int]]) -> Charge:
+    _, debt, at, amount, _, _ = tries[0]
+    paid, invoiced = any(t[4] for t in tries), all(t[5] for t in tries)
+    return Charge(
+        debt_id=debt, at=datetime.fromisoformat(at), amount_minor=amount, paid=paid, invoiced=invoiced
+    )
+
+
+def _interval(payments: list[Payment]) -> dict[str, str | None]:
+    """How often the plan is billed: as any line tells, else as inferred."""
+    best = min(payments, key=lambda p: (p.interval is None, p.interval_source != "stated"))
+    return {"interval": best.interval, "interval_source": best.interval_source}
 
 
 def _attempt(p: Payment, of: list[Payment]) -> Attempt:

@@ -37,7 +37,7 @@ MOST = 50_000
 _AT_ONCE = 1000
 _CYCLES = {
     "day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30.44), "quarter": timedelta(days=91.31),
-    "year": timedelta(days=365.25),
+    "half_year": timedelta(days=182.62), "year": timedelta(days=365.25),
 }  # fmt: skip
 NO_FAILURE = (
     "earlier renewals: none of this subscription has failed here, and those that go through are not told"

@@ -171,7 +171,7 @@ def _kept(frame: Frame, currency: str, c: Company) -> list[Figure]:
     row = frame.one(
         f"""WITH last AS (
             SELECT COALESCE(subscription_id, debt_id) AS sub, MAX({MONTHLY}) AS mrr, MAX(closed_at) AS closed, MAX(cancelled_at) AS gone,
-                MAX(CASE plan_interval WHEN 'year' THEN 366 WHEN 'quarter' THEN 92 WHEN 'week' THEN 8 ELSE 32 END) AS days, MAX(t0) AS failed
+                MAX(CASE plan_interval WHEN 'year' THEN 366 WHEN 'half_year' THEN 184 WHEN 'quarter' THEN 92 WHEN 'week' THEN 8 ELSE 32 END) AS days, MAX(t0) AS failed
             FROM renewals WHERE outcome = 'R' AND currency = ? AND age_s < 365 * 86400 GROUP BY 1),
         lost AS (SELECT DISTINCT COALESCE(subscription_id, debt_id) AS sub, MAX(closed_at) AS at_end FROM renewals WHERE outcome IN ('LI', 'LV') GROUP BY 1)
         SELECT CAST(SUM(CASE WHEN epoch(l.failed) + l.days * 86400 <= ? AND l.gone IS NULL AND (x.sub IS NULL OR x.at_end < l.closed) THEN l.mrr ELSE 0 END) AS DOUBLE) AS confirmed,

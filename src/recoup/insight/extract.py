@@ -63,7 +63,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """How many files each table is in."""
 
 
-SHAPE = 7
+SHAPE = 8
 """Raised when columns change; an extract of another shape is made anew."""
 
 

@@ -148,7 +148,7 @@ class Churn(msgspec.Struct, frozen=True, kw_only=True):
     """Cancelled by themselves while a case was open."""
 
 
-MONTHLY = """CAST(ROUND(COALESCE(mrr_minor, due_minor / CASE plan_interval WHEN 'year' THEN 12.0 WHEN 'quarter' THEN 3.0
+MONTHLY = """CAST(ROUND(COALESCE(mrr_minor, due_minor / CASE plan_interval WHEN 'year' THEN 12.0 WHEN 'half_year' THEN 6.0 WHEN 'quarter' THEN 3.0
     WHEN 'week' THEN 0.22998 WHEN 'day' THEN 0.0328542 ELSE 1.0 END)) AS BIGINT)"""
 """Recurring revenue a month of a case's subscription: as told, else the amount over the months it pays for."""
 

@@ -9,7 +9,7 @@ from recoup.insight import words
 from recoup.insight.company import Company
 from recoup.insight.frame import Frame, Where
 from recoup.insight.measure import DEFAULT_WINDOW
-from recoup.insight.ranking import Ground, Opportunity, Portfolio, Segment, portfolio, rank
+from recoup.insight.ranking import UNTOLD, Ground, Opportunity, Portfolio, Segment, portfolio, rank
 from recoup.insight.recovery import Cohort, cohorts
 from recoup.insight.tactics import Tactic, catalogue
 from recoup.insight.targets import Target, target_for
@@ -109,7 +109,7 @@ def _cells(frame: Frame, currency: str) -> tuple[float, list[Cell]]:
     )
     ripe = f"age_s >= {DEFAULT_WINDOW} * 86400"
     back = f"{ripe} AND outcome = 'R' AND end_day < {DEFAULT_WINDOW}"
-    sql = f"""SELECT reason, COALESCE(method, 'card') AS method, COALESCE(plan_interval, 'month') AS interval,
+    sql = f"""SELECT reason, COALESCE(method, 'card') AS method, COALESCE(plan_interval, '{UNTOLD}') AS interval,
             COALESCE(country, '*') AS country, COUNT(*) AS cases, CAST(SUM(due_minor) AS DOUBLE) AS failed,
             CAST(SUM(CASE WHEN {ripe} THEN 1 ELSE 0 END) AS BIGINT) AS ripe,
             CAST(SUM(CASE WHEN {ripe} THEN due_minor ELSE 0 END) AS DOUBLE) AS ripe_minor,
@@ -156,6 +156,8 @@ def _key(cell: Cell, level: int) -> tuple[str, str, str, str]:
 
 def _sum(key: tuple[str, str, str, str], heap: Sequence[Cell]) -> Cell:
     reason, method, interval, country = key
+    if all(c.interval == UNTOLD for c in heap):
+        interval = UNTOLD
     return Cell(
         reason=reason, method=method, interval=interval, country=country, cases=sum(c.cases for c in heap),
         failed=sum(c.failed for c in heap), ripe=sum(c.ripe for c in heap), ripe_minor=sum(c.ripe_minor for c in heap),
@@ -183,6 +185,12 @@ def _ground(
             max(1.0, sum(s.failed_minor for s in segments) / 100)
         )
         assumed.append(f"a person-day costs {words.money(day_rate, currency)}")
+    untold = sum(s.cases for s in segments if s.interval == UNTOLD)
+    if untold:
+        assumed.append(
+            f"of {untold} cases nobody tells how often they are billed: nothing is counted for the time after the "
+            "recovered payment"
+        )
     if company.gross_margin is None:
         assumed.append(f"gross margin {MARGIN:.0%}")
     if company.further_months is None:

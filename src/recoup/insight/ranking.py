@@ -15,6 +15,8 @@ WITHOUT_TARGET = 0.25
 FULL_DATA = 200
 """Addressable cases from which the data say all they can."""
 NEEDED_QUALITY = 0.8
+UNTOLD = "untold"
+"""The interval of cases of which nobody tells one."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,8 +162,10 @@ def _closable(s: Segment, lost: float, target: float | None) -> float:
 
 
 def _kept(s: Segment, ground: Ground) -> float:
-    """What a recovered amount is worth within twelve months: the margin, and of monthly plans the months after."""
-    return ground.gross_margin * (1.0 if s.interval == "year" else 1 + ground.further_months)
+    """What a recovered amount is worth within twelve months: the margin, and of monthly plans the months after. Where nobody
+    tells how often it is billed nothing is promised beyond the amount itself."""
+    once = s.interval in ("year", UNTOLD)
+    return ground.gross_margin * (1.0 if once else 1 + ground.further_months)
 
 
 def _reckon(

@@ -44,7 +44,7 @@ WITH told AS (
 )
 SELECT {base} + k AS case_n, id, version, debt_id, subscription_id, customer_id, state, recovered_by, ending, currency, due_minor, owed_minor,
     collected_minor, surplus_minor, t0, opened_at,
-    closed_at, window_ends_at, charge_kind, plan_interval, plan,
+    closed_at, window_ends_at, charge_kind, plan_interval, interval_inferred, plan,
     segment, mrr_minor, tenure_days, country, timezone, method, network, funding, method_country, category, reason, policy,
     policy_name, hold, queue, owner, promised_at, settled_ref, attempts, our_attempts, messages,
     first_action_at, last_action_at,

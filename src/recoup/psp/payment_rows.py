@@ -24,11 +24,12 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}")
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """One try to collect a debt, with what the line tells about the debt, the payer and the method.
 
-    `debt_id` groups tries of the same debt. `trigger` is empty where the file does not tell who tried.
+    `debt_id` groups tries of the same debt; `invoiced`: the file itself names the debt, so no other line is a try of it. `trigger` is empty where the file does not tell who tried.
     """
 
     id: str
     debt_id: str
+    invoiced: bool = True
     at: datetime
     amount_minor: int
     currency: str
@@ -42,6 +43,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     advice_code: str | None = None
     subscription_id: str | None = None
     interval: str | None = None
+    interval_source: str = "stated"
     due_at: datetime | None = None
     description: str | None = None
 

@@ -49,8 +49,13 @@ def payment(row: Row) -> Payment:
         method=_method(row),
         trigger=trigger or "",
         due_at=None if due is None else instant(due),
-        **{k: cell(row, k) for k in ("psp", "code", "network_code", "advice_code")},
-        **{k: cell(row, k) for k in ("subscription_id", "interval", "description")},
+        psp=cell(row, "psp"),
+        code=cell(row, "code"),
+        network_code=cell(row, "network_code"),
+        advice_code=cell(row, "advice_code"),
+        subscription_id=cell(row, "subscription_id"),
+        interval=cell(row, "interval"),
+        description=cell(row, "description"),
     )
 
 

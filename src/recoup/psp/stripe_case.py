@@ -1,7 +1,6 @@
 """The case view of a payment that failed at Stripe, from what was fetched about it."""
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
@@ -27,12 +26,12 @@ _KIND = {
     "manual": "one_off",
 }
 _RESULT = {"succeeded": v.Result.PAID, "pending": v.Result.PENDING}
-Interval = Literal["day", "week", "month", "quarter", "year"]
-_INTERVAL: dict[tuple[str | None, int], Interval] = {
+_INTERVAL: dict[tuple[str | None, int], v.Interval] = {
     ("day", 1): "day",
     ("week", 1): "week",
     ("month", 1): "month",
     ("month", 3): "quarter",
+    ("month", 6): "half_year",
     ("month", 12): "year",
     ("year", 1): "year",
 }
@@ -86,7 +85,7 @@ def _debt(found: Failed, at: datetime) -> v.Debt:
     )
 
 
-def _interval(subscription: Subscription | None) -> Interval | None:
+def _interval(subscription: Subscription | None) -> v.Interval | None:
     price: Price | None = (
         subscription.items.data[0].price if subscription and subscription.items.data else None
     )

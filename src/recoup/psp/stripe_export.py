@@ -63,6 +63,7 @@ def payment(row: Row) -> Payment | None:
     return Payment(
         id=id,
         debt_id=debt(row) or id,
+        invoiced=cell(row, "Invoice ID") is not None,
         at=instant(needed(row, *CREATED)),
         amount_minor=amount(needed(row, "Amount"), code),
         currency=code,

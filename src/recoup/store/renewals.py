@@ -26,7 +26,7 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     description: str | None = None
     updater: bool = False
     interval: str | None = None
-    """How often it is billed: `day`, `week`, `month`, `quarter` or `year`."""
+    """How often it is billed: `day`, `week`, `month`, `quarter`, `half_year` or `year`."""
 
     def __post_init__(self) -> None:
         if not is_currency(self.currency):

@@ -7,7 +7,7 @@ from recoup.insight.checks.verdict import Finding, Ground, check, fine, num, out
 from recoup.store.engines import reading
 from recoup.store.tables import cases, customers
 
-_PRICE = "mrr_minor * CASE plan_interval WHEN 'year' THEN 12.0 WHEN 'quarter' THEN 3.0 WHEN 'week' THEN 0.22998 WHEN 'day' THEN 0.0328542 ELSE 1.0 END"
+_PRICE = "mrr_minor * CASE plan_interval WHEN 'year' THEN 12.0 WHEN 'half_year' THEN 6.0 WHEN 'quarter' THEN 3.0 WHEN 'week' THEN 0.22998 WHEN 'day' THEN 0.0328542 ELSE 1.0 END"
 _TOLD = "mrr_minor > 0 AND plan_interval IS NOT NULL AND outcome <> 'X'"
 
 

@@ -233,9 +233,10 @@ def complete(g: Ground) -> Finding:
     row = g.frame.one(f"SELECT COUNT(*) AS n, {sums} FROM renewals WHERE outcome <> 'X'")
     if not num(row["n"]):
         return unclear("no cases yet")
-    worst = max(fields, key=lambda n: num(row[n]))
-    gap = num(row[worst])
-    evidence: Evidence = {n: 1 - num(row[n]) for n in fields}
+    gaps = {n: num(row[n]) for n in fields}
+    worst = max(fields, key=lambda n: (gaps[n] > 0.1 and n != "interval", gaps[n]))
+    gap = gaps[worst]
+    evidence: Evidence = {**{n: 1 - gaps[n] for n in fields}, **_inferred(g, int(num(row["n"])))}
     if gap > 0.01:
         rows = g.names(f"SELECT id FROM renewals WHERE outcome <> 'X' AND {fields[worst]} ORDER BY id")
         return Finding(
@@ -245,8 +246,15 @@ def complete(g: Ground) -> Finding:
             unit="share",
             evidence=evidence,
             rows=rows,
+            blocks=worst != "interval",
         )
     return fine("cases are complete", **evidence)
+
+
+def _inferred(g: Ground, cases: int) -> Evidence:
+    """How many intervals nobody told that were read off the spacing of charges."""
+    n = g.number("SELECT COUNT(*) FROM renewals WHERE outcome <> 'X' AND interval_inferred")
+    return {"intervals": f"interval inferred from spacing for {n:.0f} of {cases}"} if n else {}
 
 
 @check("Q13", "Closed cases have an end", "critical", "`recoup verify` names what is wrong with each row.")

@@ -53,6 +53,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None = None
     corrected: float | None = None
     rows: tuple[str, ...] = ()
+    blocks: bool = True
+    """Of a critical check that fails: whether nothing is to be ranked on such data, or only with less confidence."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     corrected: float | None
     rows: tuple[str, ...]
     fix: str
+    blocks: bool = True
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +95,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         return Verdict(
             id=self.id, name=self.name, kind=self.kind, severity=self.severity, status=f.status, says=f.says,
             evidence=f.evidence, size=f.size, unit=f.unit, currency=f.currency, corrected=f.corrected, rows=f.rows,
-            fix=self.fix if f.status in ("warn", "fail") else "",
+            fix=self.fix if f.status in ("warn", "fail") else "", blocks=f.blocks,
         )  # fmt: skip
 
 
@@ -112,11 +115,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Critical checks that fail, in words: nothing is ranked while there is one."""
+        """Critical checks that fail and block, in words: nothing is ranked while there is one."""
         return tuple(
             f"{v.id} {v.name}: {v.says}"
             for v in self.verdicts
-            if v.severity == "critical" and v.status == "fail"
+            if v.severity == "critical" and v.status == "fail" and v.blocks
         )
 
     def by(self, id: str) -> Verdict:
