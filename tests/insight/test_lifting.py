@@ -32,6 +32,7 @@ CODES = (
     "AM04",
     "MD01",
     "nothing like it",
+    "it's not",
     "82",
     "14",
 )

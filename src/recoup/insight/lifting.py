@@ -11,7 +11,7 @@ from recoup.domain.case import OURS
 from recoup.domain.codebook import once_never
 from recoup.domain.decline import understand
 from recoup.domain.view import Method, Trigger
-from recoup.insight.reasons import DEBITS, GROUPS, OF_A_MANDATE, group_of
+from recoup.insight.reasons import DEBITS, GROUPS, NAMES, OF_A_MANDATE, group_of
 from recoup.store.bodies import BETWEEN
 
 if TYPE_CHECKING:
@@ -81,29 +81,52 @@ WHERE identity IS NOT NULL UNION ALL SELECT k, NULL, identity, kind, network, bi
 """Whose card a try is billed on, what fees are priced by: the first method given of its card or account, the case's first where it
 names none; none where it is of no method here."""
 
-_CODES = ("psp", "code", "network_code", "advice_code", "method", "network", "country", "early")
-_SAME = " AND ".join(f"m.{c} IS NOT DISTINCT FROM t.{c}" for c in _CODES)
-KNOWN = """CREATE TEMP TABLE IF NOT EXISTS meant (n BIGINT, psp VARCHAR, code VARCHAR, network_code VARCHAR, advice_code VARCHAR,
-    method VARCHAR, network VARCHAR, country VARCHAR, early BOOLEAN, category VARCHAR, advice VARCHAR, mapped BOOLEAN, raw VARCHAR, mac VARCHAR)"""
+_WORDS = (
+    "trigger",
+    "result",
+    "currency",
+    "of_renewal",
+    "psp",
+    "code",
+    "network_code",
+    "advice_code",
+    "method",
+    "network",
+    "country",
+    "early",
+)
+"""What is said of a try in words. A merchant's tries are of some hundred kinds, and each is written down by the number of its kind."""
+_LEARNT = (*_WORDS, "category", "advice", "mapped", "raw", "mac")
+_TRIES = f"""SELECT t.k, t.case_id, told AS nth, a.id AS id, {_at("a.at")} AS tried_at, a.trigger AS trigger, a.amount_minor AS amount_minor, t.currency,
+    a.result AS result, NULLIF(a.psp, '') AS psp, NULLIF(a.code, '') AS code, NULLIF(a.network_code, '') AS network_code,
+    NULLIF(a.advice_code, '') AS advice_code, NULLIF(a.ref, '') AS ref, {_at("a.answered_at")} AS answered_at, g.n AS given_n,
+    g.kind AS method, g.network, g.country, COALESCE(g.identity, NULLIF(a.method_id, '')) AS identity,
+    {_at("a.at")} < {{early}} AS early, of_renewal
+FROM (SELECT k, x.id AS case_id, x.debt.currency AS currency, COALESCE(x.debt.kind, 'renewal') = 'renewal' AS of_renewal,
+    generate_subscripts(x.attempts, 1) AS told, unnest(x.attempts) AS a FROM body {{some}}) t
+LEFT JOIN given g ON g.k = t.k AND g.id = a.method_id"""
+
+KINDS_KEPT = 5_000
+_FLAGS = ("of_renewal", "early", "mapped")
+KNOWN = f"""CREATE TEMP TABLE IF NOT EXISTS meant (n UBIGINT, {", ".join(f"{c} {'BOOLEAN' if c in _FLAGS else 'VARCHAR'}" for c in _LEARNT)})"""
 
 TRIED = f"""CREATE OR REPLACE TEMP TABLE tried AS
-SELECT t.*, m.n AS meaning FROM (
-    SELECT t.k, t.case_id, told AS nth, a.id AS id, {_at("a.at")} AS tried_at, a.trigger AS trigger, a.amount_minor AS amount_minor,
-        t.currency, a.result AS result, NULLIF(a.psp, '') AS psp, NULLIF(a.code, '') AS code, NULLIF(a.network_code, '') AS network_code,
-        NULLIF(a.advice_code, '') AS advice_code, NULLIF(a.ref, '') AS ref, {_at("a.answered_at")} AS answered_at, g.n AS given_n,
-        g.kind AS method, g.network, g.country, COALESCE(g.identity, NULLIF(a.method_id, '')) AS identity,
-        {_at("a.at")} < {{early}} AS early, of_renewal
-    FROM (
-        SELECT k, x.id AS case_id, x.debt.currency AS currency, COALESCE(x.debt.kind, 'renewal') = 'renewal' AS of_renewal,
-            generate_subscripts(x.attempts, 1) AS told, unnest(x.attempts) AS a FROM body) t
-    LEFT JOIN given g ON g.k = t.k AND g.id = a.method_id) t
-LEFT JOIN meant m ON t.result = 'declined' AND {_SAME}"""
-"""Written down once: a table of this width costs more than all that is asked of it."""
+SELECT k, case_id, nth, id, tried_at, amount_minor, ref, answered_at, given_n, identity, trigger IS NOT NULL AND result IS NOT NULL AS whole,
+    hash({", ".join(_WORDS)}) AS kind FROM ({_TRIES})"""
+"""Written down once, and narrow: a table of the width of `_TRIES` costs more than all that is asked of it."""
+
+WORDED = """CREATE OR REPLACE TEMP VIEW worded AS SELECT t.*, m.trigger, m.result FROM tried t JOIN meant m ON m.n = t.kind"""
 
 IN_ORDER = """UPDATE tried SET nth = o.nth FROM (
     SELECT k, nth AS told, row_number() OVER (PARTITION BY k ORDER BY tried_at, nth) AS nth FROM tried) o
 WHERE o.k = tried.k AND o.told = tried.nth AND o.nth <> o.told"""
 """Attempts by their instants; nearly all are told in that order."""
+
+UNKNOWN = f"""WITH seen AS (SELECT kind, MIN(k) AS k FROM tried GROUP BY kind),
+new AS MATERIALIZED (SELECT kind, k FROM seen WHERE kind NOT IN (SELECT n FROM meant))
+SELECT DISTINCT hash({", ".join(_WORDS)}) AS n, {", ".join(_WORDS)} FROM ({_TRIES.replace("{some}", "WHERE k IN (SELECT k FROM new)")})
+WHERE n IN (SELECT kind FROM new)"""
+"""The kinds that are new among these, in words: one case of each is looked at again."""
 
 SAID = f"""CREATE OR REPLACE TEMP TABLE said AS
 SELECT k, case_id, NULLIF(m.id, '') AS id, {_at("m.at")} AS said_at, m.channel AS channel, NULLIF(m.step, '') AS step,
@@ -113,19 +136,22 @@ FROM (SELECT k, x.id AS case_id, unnest(x.messages) AS m, CASE WHEN x.state = 'r
 BROKEN = """CREATE OR REPLACE TEMP TABLE broken AS
 SELECT k FROM body WHERE x.id IS NULL OR x.debt.id IS NULL OR x.debt.amount_minor IS NULL OR x.debt.currency IS NULL
     OR x.customer.id IS NULL OR x.policy IS NULL OR opened IS NULL
-UNION SELECT k FROM tried WHERE id IS NULL OR tried_at IS NULL OR trigger IS NULL OR amount_minor IS NULL OR result IS NULL
+UNION SELECT k FROM tried WHERE id IS NULL OR tried_at IS NULL OR amount_minor IS NULL OR NOT whole
 UNION SELECT k FROM said WHERE said_at IS NULL OR channel IS NULL"""
 
-UNKNOWN = f"""SELECT DISTINCT {", ".join(_CODES)} FROM tried WHERE result = 'declined' AND meaning IS NULL"""
-UNDERSTOOD = f"""UPDATE tried AS t SET meaning = m.n FROM meant m WHERE t.result = 'declined' AND t.meaning IS NULL AND {_SAME}"""
+ALL_WORDS = f"""SELECT DISTINCT unnest([{", ".join(w for w in _LEARNT if w not in _FLAGS)}]) FROM meant
+UNION SELECT unnest([billed_kind, billed_network, billed_country]) FROM rail"""
 
 ATTEMPTS = f"""CREATE OR REPLACE TEMP VIEW raw_attempts AS
-WITH dead AS (SELECT k, identity, MIN(nth) AS since FROM tried JOIN meant m ON m.n = meaning
-    WHERE m.advice = 'never' AND identity IS NOT NULL GROUP BY ALL)
-SELECT t.*, category, advice, COALESCE(mapped, TRUE) AS mapped, raw, mac, billed_to, billed_kind, billed_network, billed_country,
-    t.trigger IN {_BY_US} AND COALESCE(t.nth > d.since, FALSE) AS after_never, CASE WHEN category IS NOT NULL THEN {{reason}} END AS reason
-FROM tried t LEFT JOIN (SELECT n, category, advice, mapped, raw, mac FROM meant) m ON m.n = t.meaning LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity
-    LEFT JOIN rail r ON r.k = t.k AND r.identity IS NOT DISTINCT FROM t.identity"""
+WITH dead AS (SELECT k, identity, MIN(nth) AS since FROM tried JOIN meant m ON m.n = kind
+    WHERE m.advice = 'never' AND identity IS NOT NULL GROUP BY ALL),
+kinds AS (SELECT * REPLACE ({{words}}), CAST(CASE WHEN category IS NOT NULL THEN {{reason}} END AS {{word}}) AS reason, trigger IN {_BY_US} AS by_us FROM meant),
+rails AS (SELECT k, identity, billed_to, {{rails}} FROM rail)
+SELECT t.*, m.* EXCLUDE (n, by_us, country), billed_to, billed_kind, billed_network, billed_country,
+    m.by_us AND COALESCE(t.nth > d.since, FALSE) AS after_never
+FROM tried t JOIN kinds m ON m.n = t.kind LEFT JOIN dead d ON d.k = t.k AND d.identity = t.identity
+    LEFT JOIN rails r ON r.k = t.k AND r.identity IS NOT DISTINCT FROM t.identity"""
+"""Words as an enumeration of all there are here: written to a file by their number, which takes a third of the time text takes."""
 
 MESSAGES = """CREATE OR REPLACE TEMP VIEW raw_messages AS SELECT k, case_id, id, said_at AS told_at, channel, step, status, arms,
     COALESCE(epoch_us(paid) - epoch_us(said_at) BETWEEN 0 AND 259200000000, FALSE) AS paid_within_72h FROM said"""
@@ -136,22 +162,22 @@ FROM (SELECT x.id AS case_id, unnest(x.arms) AS a FROM body)"""
 
 _FIRST_GIVEN = """CASE WHEN len(x.methods) > 0 THEN struct_pack(kind := COALESCE(x.methods[1].kind, 'card'), network := NULLIF(x.methods[1].network, ''),
     funding := NULLIF(x.methods[1].funding, ''), country := NULLIF(x.methods[1].country, '')) END"""
-CASES = f"""CREATE OR REPLACE TEMP TABLE raw_cases AS
+CASES = f"""CREATE OR REPLACE TEMP VIEW raw_cases AS
 WITH acted AS (
-    SELECT k, tried_at AS acted_at FROM tried WHERE trigger IN {_OUR_RETRIES}
+    SELECT k, tried_at AS acted_at FROM worded WHERE trigger IN {_OUR_RETRIES}
     UNION ALL SELECT k, said_at FROM said WHERE status IN {_TOLD}
 ), actions AS (
     SELECT a.k, MIN(acted_at) AS first_at, MAX(acted_at) FILTER (closed IS NULL OR acted_at <= closed) AS last_at
     FROM acted a JOIN body b ON b.k = a.k GROUP BY a.k
 ), tries AS (
     SELECT k, COUNT(*) AS n, COUNT(*) FILTER (trigger IN {_BY_US}) AS ours, MIN(tried_at) AS began,
-        BOOL_OR(nth = 1 AND trigger = 'recoup') AS began_by_us, ARG_MIN(meaning, nth) AS meaning, ARG_MIN(given_n, nth) AS given_n,
+        BOOL_OR(nth = 1 AND trigger = 'recoup') AS began_by_us, ARG_MIN(kind, nth) FILTER (result = 'declined') AS meaning, ARG_MIN(given_n, nth) AS given_n,
         ARG_MIN(amount_minor, nth) FILTER (result <> 'paid') AS due
-    FROM tried GROUP BY k
+    FROM worded GROUP BY k
 ), paid AS (
     SELECT k, MIN(tried_at) AS paid_at, ARG_MIN(trigger, nth) AS paid_trigger, MIN(nth) AS paid_nth, COUNT(*) AS paid_count,
         SUM(amount_minor) AS collected
-    FROM tried WHERE result = 'paid' GROUP BY k
+    FROM worded WHERE result = 'paid' GROUP BY k
 ), told AS (SELECT k, COUNT(*) AS n FROM said WHERE status IN {_TOLD} GROUP BY k),
 joined AS (
     SELECT b.*, t.* EXCLUDE (k), p.* EXCLUDE (k), m.category, CASE WHEN g.n IS NULL THEN {_FIRST_GIVEN}
@@ -195,7 +221,7 @@ def _group(category: str, kind: str) -> str:
 
 
 def _quoted(values: Iterable[str]) -> str:
-    return ", ".join(f"'{v}'" for v in sorted(values))
+    return ", ".join("'" + v.replace("'", "''") + "'" for v in sorted(values))
 
 
 def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
@@ -207,7 +233,8 @@ def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
     duck.execute(READ.format(shape=_SHAPE, lines=read, opened=_at("x.opened_at"), closed=_at("x.closed_at")))
     duck.execute(KNOWN)
     duck.execute(GIVEN)
-    duck.execute(TRIED.format(early=f"TIMESTAMP '{_turned()}'"))
+    early = f"TIMESTAMP '{_turned()}'"
+    duck.execute(TRIED.format(early=early, some=""))
     duck.execute(SAID)
     duck.execute(BROKEN)
     counted = duck.execute("SELECT (SELECT COUNT(*) FROM body), (SELECT COUNT(*) FROM broken)").fetchone()
@@ -216,8 +243,9 @@ def lift(duck: "DuckDBPyConnection", path: str) -> tuple[int, int]:
         duck.execute(f"DELETE FROM {table} WHERE k IN (SELECT k FROM broken)")
     duck.execute(RAIL)
     duck.execute(IN_ORDER)
-    _learn(duck)
-    duck.execute(ATTEMPTS.format(reason=_group("category", "method")))
+    _learn(duck, UNKNOWN.format(early=early))
+    duck.execute(WORDED)
+    duck.execute(_attempts(duck))
     duck.execute(MESSAGES)
     duck.execute(ARMS)
     duck.execute(CASES.format(reason=_group("category", "way.kind")))
@@ -243,26 +271,36 @@ def _turned() -> date:
     return date.fromisoformat(once_never()[0])
 
 
-def _learn(duck: "DuckDBPyConnection") -> None:
-    """What each new combination of codes means, asked of the house once: a merchant meets some hundred of them."""
-    new = duck.execute(UNKNOWN).fetchall()
-    if not new:
-        return
-    known = duck.execute("SELECT COUNT(*) FROM meant").fetchone()
-    rows = [
-        (number, *codes, *_meaning(*codes)) for number, codes in enumerate(new, int(known[0]) if known else 0)
-    ]
+def _attempts(duck: "DuckDBPyConnection") -> str:
+    """The view of attempts, its words an enumeration."""
+    found = {str(row[0]) for row in duck.execute(ALL_WORDS).fetchall() if row[0] is not None} | set(NAMES)
+    word = f"ENUM ({_quoted(found)})"
+
+    def told(columns: Iterable[str], form: str) -> str:
+        return ", ".join(form.format(c=c, word=word) for c in columns)
+
+    return ATTEMPTS.format(
+        words=told((c for c in _LEARNT if c not in _FLAGS), "CAST({c} AS {word}) AS {c}"), word=word,
+        rails=told(("billed_kind", "billed_network", "billed_country"), "CAST({c} AS {word}) AS {c}"), reason=_group("category", "method"),
+    )  # fmt: skip
+
+
+def _learn(duck: "DuckDBPyConnection", unknown: str) -> None:
+    """What each new kind of try means, asked of the house once; where codes are no codes but texts, afresh for each lot."""
+    duck.execute(f"DELETE FROM meant WHERE (SELECT COUNT(*) FROM meant) > {KINDS_KEPT}")
+    rows = [(*kind, *_understood(*kind[1:])) for kind in duck.execute(unknown).fetchall()]
     for begin in range(0, len(rows), 1000):
         some = rows[begin : begin + 1000]
         places = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
         duck.execute(f"INSERT INTO meant VALUES {places}", [value for row in some for value in row])
-    duck.execute(UNDERSTOOD)
 
 
-def _meaning(
-    psp: str | None, code: str | None, network_code: str | None, advice_code: str | None, kind: str | None, network: str | None,
-    country: str | None, early: bool,
-) -> tuple[str, str, bool, str | None, str | None]:  # fmt: skip
+def _understood(
+    _trigger: str | None, result: str | None, _currency: str | None, _of_renewal: bool, psp: str | None, code: str | None,
+    network_code: str | None, advice_code: str | None, kind: str | None, network: str | None, country: str | None, early: bool,
+) -> tuple[str | None, str | None, bool, str | None, str | None]:  # fmt: skip
+    if result != "declined":
+        return None, None, True, None, None
     method = None if kind is None else msgspec.convert(
         {"id": "m", "kind": kind, "network": network, "country": country}, Method
     )  # fmt: skip

@@ -22,7 +22,7 @@ WITH told AS (
         MIN(CASE WHEN kind = 'cancelled' THEN happened_at END) AS cancelled_at,
         CAST(SUM(CASE WHEN kind = 'voided' THEN 1 ELSE 0 END) AS BIGINT) AS voids,
         MAX(CASE WHEN kind = 'paid_elsewhere' THEN amount_minor END) AS elsewhere_minor
-    FROM raw_events WHERE case_id IN (SELECT id FROM raw_cases) GROUP BY case_id
+    FROM raw_events WHERE case_id IN (SELECT x.id FROM body) GROUP BY case_id
 ), money AS (
     SELECT r.* REPLACE (CASE WHEN r.state IN ('recovered', 'disputed') AND r.paid_count = 0
                 THEN COALESCE(t.elsewhere_minor, r.owed_minor) ELSE r.collected_minor END AS collected_minor),
@@ -81,7 +81,7 @@ FROM (SELECT *, {tried} AS tried_local FROM raw_attempts)
 
 _MESSAGES = """SELECT {base} + k AS case_n, case_id, id, told_at, channel, step, status, arms, paid_within_72h FROM raw_messages"""
 _EVENTS = """SELECT case_id, seq, happened_at, kind, amount_minor, done_by, ref FROM raw_events
-WHERE case_id IN (SELECT id FROM raw_cases)"""
+WHERE case_id IN (SELECT x.id FROM body)"""
 
 _ARMS = """SELECT case_id, experiment, kind, arm, share, variant FROM raw_arms"""
 

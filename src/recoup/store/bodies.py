@@ -39,7 +39,8 @@ def _lines(connection: Connection, table: str, columns: Sequence[str], key: str,
     condition = f" AND {more}" if more else ""
     if is_postgres(connection):
         some = "" if ids is None else f" AND {key} = ANY(%s)"
-        sql = f"COPY (SELECT {', '.join(columns)} FROM {table} WHERE merchant_id = %s{condition}{some}) TO STDOUT ({_AS_LINES})"  # noqa: S608  (names are ours)
+        told = f" || chr({ord(BETWEEN)}) || ".join(columns)
+        sql = f"COPY (SELECT {told} || chr(10) FROM {table} WHERE merchant_id = %s{condition}{some}) TO STDOUT (FORMAT binary)"  # noqa: S608  (names are ours)
         values: list[object] = [merchant_id] if ids is None else [merchant_id, list(ids)]
         return _copied(raw, sql, values)
     some = "" if ids is None else f" AND {key} IN (SELECT value FROM json_each(?))"  # noqa: S608  (names are ours)
@@ -49,10 +50,17 @@ def _lines(connection: Connection, table: str, columns: Sequence[str], key: str,
     return map(_first, raw.execute(sql, values))
 
 
-_AS_LINES = "FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02'"
-"""As they are: text format doubles backslashes, and CSV quotes nothing here, for JSON texts and ids hold no control characters."""
+_HEAD, _COUNTS, _END = 19, 6, 2
+"""Bytes of a binary COPY: before the first row, before the text of a row of one column, and in place of a row at the end."""
 
 
 def _copied(raw: Any, sql: str, values: list[object]) -> Iterator[Line]:
+    """One column of text in binary form, a row a message: text and CSV form look at every character, twice the server's work."""
     with raw.cursor() as cursor, cursor.copy(sql, values) as copy:
-        yield from copy
+        rows = iter(copy)
+        first = next(rows)[_HEAD:]
+        if len(first) > _END:
+            yield first[_COUNTS:]
+        for row in rows:
+            if len(row) > _END:
+                yield row[_COUNTS:]
