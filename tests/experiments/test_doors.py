@@ -130,7 +130,14 @@ def test_words_are_tested_and_promoted_by_a_program(sqlite_url: str) -> None:
         change = {"language": "de", "key": "reminder.subject",
                   "ours": "Kurze Erinnerung: {amount} sind noch offen", "was": None, "becomes": "Kurz gefragt: {amount}?",
                   "said_in": ["reminder"]}  # fmt: skip
-        assert asked == {"policy": None, "moved": [], "texts": [change], "kept": [], "done": False}
+        assert asked == {
+            "policy": None,
+            "audience": "",
+            "moved": [],
+            "texts": [change],
+            "kept": [],
+            "done": False,
+        }
         assert api.post("/v1/experiments/words/promote", {"arm": "new"}).json() == {**asked, "done": True}
         again = api.post("/v1/experiments/words/promote", {"arm": "new", "dry_run": True}).json()
         assert again["texts"] == []

@@ -249,6 +249,7 @@ def _row(merchant: Merchant, open_cases: int) -> Shown:
         "name": merchant.name,
         "psp": merchant.psp,
         "policy": merchant.policy,
+        "policy_rules": [f"{r.policy}: {r}" for r in merchant.policy_rules],
         "open_cases": open_cases,
         "created_at": text(merchant.created_at),
         "test_clock": None if merchant.clock_now is None else text(merchant.clock_now),

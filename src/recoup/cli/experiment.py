@@ -7,6 +7,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from recoup.domain.audience import Audience
     from recoup.domain.experiment import Arm, Kind
     from recoup.engine.house import House
     from recoup.insight.experiments import Result
@@ -39,6 +40,14 @@ Words = Annotated[
         help="Of a messages test: an arm's own words, a TOML table for each language.",
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="FIELD=VALUE[,VALUE]",
+        help="Of a policy test: draw only such cases, e.g. country=DE,AT or amount_below=5000.",
+    ),
+]
 ACTOR = "staff:cli"
 
 
@@ -47,6 +56,7 @@ def start(
     id: Annotated[str, typer.Argument(help="An id of your choice, such as gentle-first.")],
     arms: Arms,
     texts: Words = None,
+    only: Only = None,
     merchant: Merchant = None,
     name: Annotated[str | None, typer.Option(help="What it is about, for people.")] = None,
     kind: Annotated[str, typer.Option(help="policy, messages or page.")] = "policy",
@@ -65,7 +75,7 @@ def start(
 
     if kind not in ("policy", "messages", "page"):
         raise Fault(f"{kind!r} is no kind of experiment; one of policy, messages, page", USAGE)
-    sides = _worded(_arms(arms, kind), texts or [])
+    sides, whom = _worded(_arms(arms, kind), texts or []), _audience(only or [])
     with opened() as house:
         owner = merchant_of(house, merchant)
         if dry_run:
@@ -73,6 +83,7 @@ def start(
                 can = run.prospect(
                     tx, owner.id, now=owner.now(house.clock.now()), effect=effect / 100, horizon_days=horizon_days,
                     share=sides[1].share / (sides[0].share + sides[1].share), alpha=0.05, arms=len(sides),
+                    audience=whom,
                 )  # fmt: skip
             print(can.says)
             return
@@ -80,14 +91,17 @@ def start(
             sides = [_stored(house, owner, side) for side in sides]
             plan, can = run.start(
                 house, owner, id=id, name=name or id, kind=cast("Kind", kind), arms=sides, actor=ACTOR,
-                effect=effect / 100, horizon_days=horizon_days, anyway=anyway,
+                effect=effect / 100, horizon_days=horizon_days, anyway=anyway, audience=whom,
             )  # fmt: skip
         except run.NotAnswerable:
             raise
         except ValueError as e:
             raise Fault(f"{e}; nothing was started", USAGE) from e
         print(can.says)
-        print(f"{plan.id} runs: cases that open from now on are drawn, by customer, and keep their arm")
+        which = f" ({whom})" if whom is not None else ""
+        print(
+            f"{plan.id} runs: cases that open from now on{which} are drawn, by customer, and keep their arm"
+        )
 
 
 def _stored(house: "House", owner: "merchants.Merchant", side: "Arm") -> "Arm":
@@ -123,6 +137,29 @@ def _arms(texts: list[str], kind: str) -> "list[Arm]":
     if len(found) < 2:
         raise Fault("name two or more arms with --arm; the first is what happens today", USAGE)
     return found
+
+
+def _audience(told: list[str]) -> "Audience | None":
+    """`country=DE,AT` and the like as an audience; None: everybody."""
+    import msgspec
+
+    from recoup.cli.faults import USAGE, Fault
+    from recoup.domain.audience import LISTS, Audience
+
+    fields: dict[str, list[str] | str] = {}
+    for given in told:
+        name, _, values = given.partition("=")
+        if name not in (*LISTS, "amount_at_least", "amount_below") or not values or name in fields:
+            raise Fault(
+                f"--only {given}: it is no field with values, each field once, such as country=DE,AT; fields are "
+                f"{', '.join(LISTS)}, amount_at_least, amount_below",
+                USAGE,
+            )
+        fields[name] = values.split(",") if name in LISTS else values
+    try:
+        return msgspec.convert(fields, Audience, strict=False) if fields else None
+    except msgspec.ValidationError as e:
+        raise Fault(f"--only: {e}; nothing was started", USAGE) from e
 
 
 def _worded(sides: "list[Arm]", files: list[str]) -> "list[Arm]":
@@ -189,7 +226,8 @@ def listed(merchant: Merchant = None, json: AsJson = False) -> None:
         arms = ", ".join(f"{a.name} {a.share:.0%}" for a in plan.arms)
         since = f" since {text(each.began_at)[:10]}" if each.began_at and each.state == "running" else ""
         why = f" ({each.stopped_why})" if each.stopped_why else ""
-        print(f"{plan.id:24}  {each.state}{since}{why}  {plan.kind}: {arms}")
+        whom = f" for {plan.audience}" if plan.audience is not None else ""
+        print(f"{plan.id:24}  {each.state}{since}{why}  {plan.kind}{whom}: {arms}")
     if not found and not json:
         print("No experiment yet; `recoup experiment start --help` says how to begin one.")
 
@@ -282,7 +320,8 @@ def promote(
             typer.echo(f"{len(would.cases)} open cases would move to {would.policy}", err=True)
             return
         moved = run.promote(house, owner, id, arm, actor=ACTOR, move_open_cases=move_open_cases)
-    print(f"new cases begin with {would.policy}; {len(moved)} open cases moved")
+    whom = f" ({would.audience})" if would.audience else ""
+    print(f"new cases{whom} begin with {would.policy}; {len(moved)} open cases moved")
 
 
 def _swapped(changes: "Sequence[Change]", kept: "Sequence[Change]") -> None:

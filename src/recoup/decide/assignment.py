@@ -24,11 +24,14 @@ def arm_of(plan: Plan, customer_id: str) -> Arm:
     return plan.arms[-1]  # the shares' sum may fall short of 1 by a rounding
 
 
-def enrol(plans: Sequence[Plan], customer_id: str) -> tuple[tuple[Enrolment, ...], str | None]:
-    """The customer's place in every running experiment, and the policy (`name@version`) one of them asks for, if any."""
+def enrol(plans: Sequence[Plan], view: CaseView) -> tuple[tuple[Enrolment, ...], str | None]:
+    """The place of a case that opens in every running experiment it is in the audience of, drawn by its customer; and the
+    policy (`name@version`) one of them asks for, if any."""
     places, policy = [], None
     for plan in plans:
-        arm = arm_of(plan, customer_id)
+        if plan.audience is not None and not plan.audience.fits(view):
+            continue
+        arm = arm_of(plan, view.customer.id)
         places.append(
             Enrolment(
                 experiment=plan.id,

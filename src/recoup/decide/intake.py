@@ -45,6 +45,7 @@ def failure(
     now: datetime,
     actor: str,
     arms: tuple[Enrolment, ...] = (),
+    policy_because: str = "",
 ) -> Intake:
     """A failed payment: opens a case, joins the open one of the same debt, or is ignored because it is over."""
     if view.debt.amount_minor == 0:
@@ -66,6 +67,7 @@ def failure(
             methods=view.methods,
             attempts=tuple(sorted(view.attempts, key=lambda a: a.at)),
             policy=policy_ref,
+            policy_because=policy_because,
             window_ends_at=window_ends_at,
             arms=arms,
             history=remembered(view.history),
@@ -134,7 +136,14 @@ def impersonal(customer: Customer) -> Customer:
 
 
 def still_owed(
-    case: Case, event: Event, *, case_id: str, policy: Policy, policy_ref: str, now: datetime
+    case: Case,
+    event: Event,
+    *,
+    case_id: str,
+    policy: Policy,
+    policy_ref: str,
+    policy_because: str,
+    now: datetime,
 ) -> f.Opened:
     """A refund that the customer still owes begins a new case of exactly that amount, at step 0."""
     debt: Debt = msgspec.structs.replace(case.debt, amount_minor=event.amount_minor or 0, due_at=now)
@@ -147,6 +156,7 @@ def still_owed(
         methods=case.methods,
         attempts=(),
         policy=policy_ref,
+        policy_because=policy_because,
         window_ends_at=now + policy.window,
         because=f"refunded and still owed; follows case {case.id}",
         arms=case.arms,

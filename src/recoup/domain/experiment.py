@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from recoup.domain.audience import Audience
+
 Kind = Literal["policy", "messages", "page"]
 """What differs between the arms: the policy a case begins with, the messages, or the hosted page."""
 
@@ -76,6 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     """A holdout that is never ended by its own result."""
     planned: int | None = None
     """Customers after which `effect` is found with a probability of 80 %."""
+    audience: Audience | None = None
+    """Of a test of policies: the cases it draws from; None: all."""
 
     def __post_init__(self) -> None:
         names = [a.name for a in self.arms]
@@ -87,6 +91,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
             raise ValueError("each arm of a policy experiment names its policy as name@version")
         if self.kind != "policy" and any(a.policy is not None for a in self.arms):
             raise ValueError(f"an arm of a {self.kind} experiment names a variant, not a policy")
+        if self.kind != "policy" and self.audience is not None:
+            raise ValueError(
+                f"a {self.kind} experiment is for everybody; an audience is for experiments of policies"
+            )
         self._known_variants()
         self._where_texts_may_stand()
 

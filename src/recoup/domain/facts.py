@@ -46,6 +46,8 @@ class Opened(_Fact, frozen=True, kw_only=True):
     methods: tuple[Method, ...]
     attempts: tuple[Attempt, ...]
     policy: str
+    policy_because: str = ""
+    """Why it begins with this policy and not with the one for everybody."""
     window_ends_at: Instant
     because: str = ""
     arms: tuple[Enrolment, ...] = ()
@@ -274,6 +276,7 @@ class PolicyMoved(_Fact, frozen=True, kw_only=True):
 
     policy: str
     window_ends_at: Instant
+    because: str = ""
 
 
 class GaveUp(_Fact, frozen=True, kw_only=True):

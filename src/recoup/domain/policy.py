@@ -1,6 +1,6 @@
 """The frozen shape of a dunning policy: what the merchant wants done, when, and how it ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -293,9 +293,14 @@ class Policy(_Part, frozen=True, kw_only=True):
     def for_case(self, view: CaseView) -> "Policy":
         """The policy as it applies to this case: the first segment whose `match` holds, else itself."""
         for segment in self.segment:
-            if all(_matches(_MATCHERS[key](view), wanted) for key, wanted in segment.match.items()):
+            if holds(view, segment.match):
                 return self.with_segment(segment)
         return self
+
+
+def holds(view: CaseView, match: Mapping[str, Any]) -> bool:
+    """Whether all that a `match` names holds for this case; of a list any value."""
+    return all(_matches(_MATCHERS[key](view), wanted) for key, wanted in match.items())
 
 
 def _first_method(view: CaseView) -> Any:

@@ -6,8 +6,9 @@ import msgspec
 
 from recoup.domain import authority
 from recoup.domain.authority import Act
+from recoup.domain.experiment import Plan
 from recoup.domain.money import decimal
-from recoup.engine import audit, operate, policies
+from recoup.engine import audit, operate, policies, policy_rules
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
 from recoup.engine.operate import NotAllowed
@@ -38,6 +39,9 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = ""
     reason: str = ""
     move_open_cases: bool = False
+    experiment: str = ""
+    """Of a policy for an audience: the test that found it, and the arm that becomes the rule."""
+    arm: str = ""
 
 
 def write_off(house: House, merchant: Merchant, case_id: str, who: Person, reason: str) -> Asked | None:
@@ -76,6 +80,20 @@ def put_in_force(
         return _ask(house, merchant, "policy", ref, who, bid, ("admin", "revops"))
     _carry_out(house, merchant, "policy", ref, who.actor, bid)
     return None
+
+
+def ask_for_rule(
+    house: House, merchant: Merchant, plan: Plan, arm: str, who: Person, *, move_open_cases: bool
+) -> Asked:
+    """Asks a second person to make an arm's policy the rule for the test's audience. Raises `NotAllowed`."""
+    if not authority.may(who.role, "rule"):
+        raise NotAllowed(f"the role {who.role} may not change which policy is in force")
+    what = plan.arm(arm).policy if arm != plan.arms[0].name else "as everybody"
+    bid = Bid(
+        reason=f"for {plan.audience}: the arm {arm} of the test {plan.id}", move_open_cases=move_open_cases,
+        experiment=plan.id, arm=arm,
+    )  # fmt: skip
+    return _ask(house, merchant, "policy", f"{what} for {plan.audience}", who, bid, ("admin", "revops"))
 
 
 def _done_or_asked(
@@ -130,9 +148,12 @@ def _carry_out(house: House, merchant: Merchant, what: str, subject: str, actor:
         "policy": lambda: policies.activate(
             house, merchant, subject, move_open_cases=bid.move_open_cases, actor=actor
         ),
+        "rule": lambda: policy_rules.promote(
+            house, merchant, bid.experiment, bid.arm, actor=actor, move_open_cases=bid.move_open_cases
+        ),
     }
-    acts[what]()
-    if what == "policy":
+    acts["rule" if bid.experiment else what]()
+    if what == "policy" and not bid.experiment:
         now = merchant.now(house.clock.now())
         with writing(house.db) as tx:
             audit.note(

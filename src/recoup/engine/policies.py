@@ -1,6 +1,6 @@
 """A merchant's policies: the shipped ones, taking a new one in, making it the one in force, and moving open cases to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -12,10 +12,13 @@ from sqlalchemy.engine import Connection
 from recoup.decide.decision import decide
 from recoup.decide.situation import NOTHING_AROUND
 from recoup.domain import facts as f
+from recoup.domain.audience import rule_for
 from recoup.domain.case import IDLE, OPEN, Case
 from recoup.domain.decision import Decision
+from recoup.domain.experiment import Enrolment
 from recoup.domain.fold import IllegalFact
 from recoup.domain.policy import Policy
+from recoup.domain.view import CaseView
 from recoup.engine import expiring
 from recoup.engine.finish import finish
 from recoup.engine.house import House
@@ -43,6 +46,8 @@ __all__ = [
 
 SHIPPED = Path(__file__).parents[1] / "policies"
 BATCH = 200
+Only = Callable[[CaseView, tuple[Enrolment, ...]], bool]
+"""Which open cases are meant, by what is known of them now and their places in experiments."""
 
 
 class NoSuchPolicy(LookupError):
@@ -112,25 +117,42 @@ def activate(
     """New cases begin with the stored policy `ref` (`name@version`) from now on; with `move_open_cases` the open ones
     follow it too. The ids of those moved. Raises `UnknownPolicy`.
 
-    Each case is planned afresh at once. Safe to repeat: cases that follow `ref` already stay as they are.
+    Audiences with a policy of their own keep it, and their open cases stay as they are. Each case is planned afresh at once. Safe to repeat: cases that follow `ref` already stay as they are.
     """
     with writing(house.db) as tx:
         house.policy(tx, merchant.id, ref)
         merchants.change(tx, merchant.id, policy=ref)
-    expiring.look_again(house, msgspec.structs.replace(merchant, policy=ref))
+        merchant = merchants.get(tx, merchant.id)
+    expiring.look_again(house, merchant)
+    return move(house, merchant, ref, actor=actor, only=everybodys(merchant)) if move_open_cases else []
+
+
+def move(
+    house: House, merchant: Merchant, ref: str, *, actor: str, only: Only, because: str = ""
+) -> list[str]:
+    """Lets the open cases that `only` names follow `ref`, each planned afresh at once; their ids."""
     moved: list[str] = []
-    if move_open_cases:
-        for ids in _open_elsewhere(house, merchant.id, ref):
-            moved += _move(house, merchant, ids, ref, actor)
+    for ids in _open_elsewhere(house, merchant.id, ref):
+        moved += _move(house, merchant, ids, ref, actor, only, because)
     return moved
 
 
-def preview(house: House, merchant: Merchant, policy: Policy, *, ref: str) -> Iterator[Moved]:
-    """What moving every open case to `policy` would do to its next step. Reads only."""
+def everybodys(merchant: Merchant) -> Only:
+    """The cases that no audience's own policy is for."""
+    return lambda view, _: rule_for(merchant.policy_rules, view) is None
+
+
+def preview(
+    house: House, merchant: Merchant, policy: Policy, *, ref: str, only: Only | None = None
+) -> Iterator[Moved]:
+    """What moving the open cases to `policy` would do to the next step of each: of everybody, or those that `only` names.
+    Reads only."""
+    only = only or everybodys(merchant)
     now = merchant.now(house.clock.now())
     for ids in _open_elsewhere(house, merchant.id, ref):
         with reading(house.db) as tx:
-            batch = [c for c in cases.load(tx, merchant.id, ids).values() if c.state in IDLE]
+            found = cases.load(tx, merchant.id, ids).values()
+            batch = [c for c in found if c.state in IDLE and only(c.view(now), c.arms)]
             olds = [house.policy(tx, merchant.id, c.policy) for c in batch]
             around = read_around(house, tx, merchant, batch, [policy] * len(batch), now)
         for case, old in zip(batch, olds, strict=True):
@@ -165,16 +187,22 @@ def _open_elsewhere(house: House, merchant_id: str, ref: str) -> Iterator[list[s
         last = ids[-1]
 
 
-def _move(house: House, merchant: Merchant, ids: list[str], ref: str, actor: str) -> list[str]:
+def _move(
+    house: House, merchant: Merchant, ids: list[str], ref: str, actor: str, only: Only, because: str
+) -> list[str]:
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         new = house.policy(tx, merchant.id, ref)
         changes = []
         for case in cases.load(tx, merchant.id, ids, lock=True).values():
+            if not only(case.view(now), case.arms):
+                continue
             change = cases.change(case)
             window = _window(case, house.policy(tx, merchant.id, case.policy), new, now)
             try:
-                change.add(f.PolicyMoved(at=now, actor=actor, policy=ref, window_ends_at=window))
+                change.add(
+                    f.PolicyMoved(at=now, actor=actor, policy=ref, window_ends_at=window, because=because)
+                )
             except IllegalFact:
                 continue  # closed meanwhile, or in dispute: nothing is planned there
             changes.append(change)

@@ -13,6 +13,7 @@ from recoup.channels.esp import port as esp
 from recoup.decide import assignment, intake
 from recoup.domain.case import CLOSED, OPEN, Case, State
 from recoup.domain.event import Event
+from recoup.domain.experiment import Enrolment
 from recoup.domain.fold import DISPUTE
 from recoup.domain.view import CaseView
 from recoup.engine import health, returned, stated
@@ -93,12 +94,12 @@ def take_in(
             because = f"case id {view.case_id} is taken by debt {same_id[view.case_id].debt.id}; send another case_id"
             receipts.append(Receipt(case_id=view.case_id, status="ignored", because=because))
             continue
-        places, asked = assignment.enrol(running, view.customer.id)
-        ref = asked or merchant.policy
+        places, asked = assignment.enrol(running, view)
+        ref, why = (asked, _drawn(places)) if asked else merchant.begins_with(view)
         policy = house.policy(tx, merchant.id, ref)
         answer = intake.failure(
-            view, existing, policy=policy, policy_ref=ref, now=now, actor=actor, arms=places
-        )
+            view, existing, policy=policy, policy_ref=ref, policy_because=why, now=now, actor=actor, arms=places
+        )  # fmt: skip
         receipts.append(_receipt(merchant, view, existing, answer, changes))
         if receipts[-1].status == "opened":
             same_id[view.case_id] = changes[view.debt.id].case
@@ -144,6 +145,11 @@ def _receipt(
         case intake.Ignore(because=because):
             case_id = existing.id if existing is not None else view.case_id
             return Receipt(case_id=case_id, status="ignored", because=because)
+
+
+def _drawn(places: Sequence[Enrolment]) -> str:
+    place = next(p for p in places if p.kind == "policy")
+    return f"arm {place.arm} of the test {place.experiment}"
 
 
 def _places(views: Sequence[CaseView], changes: Mapping[str, Change]) -> list[tuple[Case, str]]:
@@ -354,10 +360,10 @@ def _changes(
         changes.append(change)
         if event.kind == "debt.refunded" and event.still_owed and event.amount_minor:
             drawn = any(p.kind == "policy" for p in case.arms)
-            ref = case.policy if drawn else merchant.policy
+            ref, why = (case.policy, _drawn(case.arms)) if drawn else merchant.begins_with(case.view(now))
             policy = house.policy(tx, merchant.id, ref)
             opened = intake.still_owed(
-                case, event, case_id=new_id("c"), policy=policy, policy_ref=ref, now=now
+                case, event, case_id=new_id("c"), policy=policy, policy_ref=ref, policy_because=why, now=now
             )
             changes.append(cases.open_case(opened, merchant.id))
     return changes, says, unsure

@@ -6,16 +6,18 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy.engine import Connection
 
+from recoup.domain.audience import Audience, apart
 from recoup.domain.experiment import HOLDOUT, HOLDOUT_SHARE, WITHHOLD, Arm, Kind, Plan
 from recoup.domain.instants import Instant
-from recoup.engine import audit, policies
+from recoup.engine import audit, policies, policy_rules
 from recoup.engine.house import House
 from recoup.engine.ids import new_secret
 from recoup.insight import experiments_texts as words
 from recoup.insight.experiments import Result, result
+from recoup.insight.experiments_audience import narrowed
 from recoup.insight.experiments_sequence import customers_needed, findable
 from recoup.insight.experiments_texts import Change, Swap
-from recoup.store import experiment_units, experiments
+from recoup.store import experiment_units, experiments, merchants
 from recoup.store.engines import reading, writing
 from recoup.store.experiment_units import Past
 from recoup.store.experiments import Registered
@@ -56,10 +58,12 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
 
 def prospect(
     connection: Connection, merchant_id: str, *, now: datetime, effect: float, horizon_days: int, share: float,
-    alpha: float, arms: int = 2,
+    alpha: float, arms: int = 2, audience: Audience | None = None,
 ) -> Prospect:  # fmt: skip
     """What a test of `effect` with these shares could answer at this merchant. `share`: the smaller arm of two."""
     past = pasts(connection, merchant_id, now=now, horizon_days=horizon_days)
+    if audience is not None:
+        past = narrowed(connection, merchant_id, past, audience, now=now, horizon_days=horizon_days)
     return prospect_of(past, now=now, effect=effect, share=share, alpha=alpha, arms=arms)
 
 
@@ -123,33 +127,35 @@ def _months(months: float) -> str:
 def start(
     house: House, merchant: Merchant, *, id: str, name: str, kind: Kind, arms: Sequence[Arm], actor: str,
     effect: float = 0.05, horizon_days: int = 30, alpha: float = 0.05, anyway: bool = False,
+    audience: Audience | None = None,
 ) -> tuple[Plan, Prospect]:  # fmt: skip
     """Registers an experiment and lets it run: cases that open from now on are drawn. The plan, and what it can answer.
 
     Raises `NotAnswerable` where the volume cannot answer (unless `anyway`), where the id is taken, where a policy is not
-    stored, or where another experiment runs that changes the same: a case can begin with one policy only, and a sentence
-    can be worded one way only. Raises `BadTexts` for words that an arm cannot have.
+    stored, or where another experiment runs that changes the same for somebody who could be in both: a case can begin with
+    one policy only, and a sentence can be worded one way only. Raises `BadTexts` for words that an arm cannot have.
     """
     now = merchant.now(house.clock.now())
     if len(arms) < 2:
         raise NotAnswerable("an experiment needs two or more arms; the first one is what happens today")
     with writing(house.db) as tx:
+        merchants.get(tx, merchant.id, lock=True)  # of two that begin at one moment, one sees the other
         for arm in arms:
             if arm.policy is not None:
                 house.policy(tx, merchant.id, arm.policy)
-        _room(tx, merchant.id, id, kind, arms)
+        _room(tx, merchant.id, id, kind, arms, audience)
         arms, lacking = words.checked(tx, merchant.id, arms)
         thinnest = min((a.share for a in arms[1:]), default=0.5)
         can = prospect(
             tx, merchant.id, now=now, effect=effect, horizon_days=horizon_days, share=thinnest / (thinnest + arms[0].share),
-            alpha=alpha, arms=max(len(arms), 2),
+            alpha=alpha, arms=max(len(arms), 2), audience=audience,
         )  # fmt: skip
         if can.verdict == "hopeless" and not anyway:
             raise NotAnswerable(can.says)
         can = msgspec.structs.replace(can, says=f"{can.says} {lacking}".strip())
         plan = Plan(
             id=id, name=name, kind=kind, salt=new_secret("salt"), arms=tuple(arms), effect=effect, alpha=alpha,
-            horizon_days=horizon_days, planned=can.needed,
+            horizon_days=horizon_days, planned=can.needed, audience=audience,
         )  # fmt: skip
         experiments.add(tx, merchant.id, plan, state="running", by=actor, now=now)
         audit.note(
@@ -159,22 +165,36 @@ def start(
     return plan, can
 
 
-def _room(tx: Connection, merchant_id: str, id: str, kind: Kind, arms: Sequence[Arm]) -> None:
+def _room(
+    tx: Connection, merchant_id: str, id: str, kind: Kind, arms: Sequence[Arm], audience: Audience | None
+) -> None:
     said = {key for arm in arms for by_key in arm.texts.values() for key in by_key}
     for other in experiments.everyone(tx, merchant_id):
         if other.plan.id == id:
             raise NotAnswerable(f"there is an experiment {id!r} already; choose another id")
-        if kind == "policy" and other.plan.kind == "policy" and other.state == "running":
-            raise NotAnswerable(
-                f"the policy experiment {other.plan.id!r} is running, and a case can begin with one policy only; "
-                "stop it first, or give this test another kind"
-            )
+        policies_both = kind == "policy" and other.plan.kind == "policy" and other.state == "running"
+        if policies_both and not apart(audience, other.plan.audience):
+            raise NotAnswerable(_in_the_way(other.plan, audience))
         both = said & other.plan.sentences() if other.state == "running" else set()
         if both:
             raise NotAnswerable(
                 f"the experiment {other.plan.id!r} is running and words {', '.join(sorted(both))} otherwise too; a customer "
                 "can read one of them only, so stop it first or test other sentences"
             )
+
+
+def _in_the_way(other: Plan, audience: Audience | None) -> str:
+    """Why two experiments of policies cannot run side by side, and what would let them."""
+    whom = other.audience or "everybody"
+    why = f"the policy experiment {other.id!r} is running for {whom}, and a case can begin with one policy only; "
+    if audience is None:
+        return f"{why}this test is for everybody: stop the other first, or give this one an audience that cannot meet it"
+    if other.audience is None:
+        return f"{why}{audience} is part of that: stop the other first, and begin it again for an audience of its own"
+    return (
+        f"{why}a case could be in that and in {audience}: stop the other first, or name a field in both, such as the "
+        "country, with values that do not meet"
+    )
 
 
 def holdout(house: House, merchant: Merchant, *, on: bool, actor: str, at_once: bool = False) -> str:
@@ -254,6 +274,8 @@ class Moving(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[Change, ...] = ()
     kept: tuple[Change, ...] = ()
     """Sentences an earlier promotion had changed that somebody has changed again since: they stay."""
+    audience: str = ""
+    """Whom it is for, in words; empty: everybody."""
     at: Instant
 
 
@@ -266,7 +288,11 @@ def moving(house: House, merchant: Merchant, experiment_id: str, arm: str) -> Mo
             would = _swap(tx, merchant.id, found, arm)
             return Moving(arm=arm, policy=None, cases=(), texts=would.changes, kept=would.kept, at=now)
         ref = _policy_of(found.plan, arm)
-        policy = house.policy(tx, merchant.id, ref)
+        if found.plan.audience is None:
+            policy = house.policy(tx, merchant.id, ref)
+    if found.plan.audience is not None:
+        ref, moved = policy_rules.moving(house, merchant, found.plan, arm)
+        return Moving(arm=arm, policy=ref, cases=moved, audience=str(found.plan.audience), at=now)
     moved = tuple(m.case_id for m in policies.preview(house, merchant, policy, ref=ref))
     return Moving(arm=arm, policy=ref, cases=moved, at=now)
 
@@ -303,7 +329,8 @@ def promote(
 ) -> list[str]:
     """Makes an arm's policy the rule: stops the test, new cases begin with it, open cases follow where asked. The ids of
     those moved. Of a test of words its arm's become the merchant's own, in every message that leaves from now on.
-    Promoting the control is the way back. Raises `NotAnswerable`, `NoSuchExperiment`."""
+    A test for an audience makes a rule for that audience alone. Promoting the control is the way back. Raises
+    `NotAnswerable`, `NoSuchExperiment`."""
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         found = experiments.get(tx, merchant.id, experiment_id, lock=True)
@@ -311,13 +338,25 @@ def promote(
             _promote_words(tx, merchant, found, arm, actor=actor, now=now)
             return []
         ref = _policy_of(found.plan, arm)
-        experiments.stop(tx, merchant.id, experiment_id, by=actor, why=f"{arm} was promoted", now=now)
-        experiments.change(tx, merchant.id, experiment_id, promoted=arm)
-        audit.note(
-            tx, merchant.id, actor=actor, what="experiment.promoted", subject=experiment_id, now=now, arm=arm,
-            policy=ref, before=merchant.policy,
-        )  # fmt: skip
+        if found.plan.audience is None:
+            _end(tx, merchant, found, arm, ref, actor=actor, now=now)
+    if found.plan.audience is not None:
+        return policy_rules.promote(
+            house, merchant, experiment_id, arm, actor=actor, move_open_cases=move_open_cases
+        )
     return policies.activate(house, merchant, ref, move_open_cases=move_open_cases, actor=actor)
+
+
+def _end(
+    tx: Connection, merchant: Merchant, found: Registered, arm: str, ref: str, *, actor: str, now: datetime
+) -> None:
+    id = found.plan.id
+    experiments.stop(tx, merchant.id, id, by=actor, why=f"{arm} was promoted", now=now)
+    experiments.change(tx, merchant.id, id, promoted=arm)
+    audit.note(
+        tx, merchant.id, actor=actor, what="experiment.promoted", subject=id, now=now, arm=arm,
+        policy=ref, before=merchant.policy,
+    )  # fmt: skip
 
 
 def _promote_words(

@@ -66,6 +66,11 @@ class Phrases:
             return self.reasons(d)
         return " · ".join(self.prose(b) for b in d.because if b not in told.because)
 
+    @staticmethod
+    def told_why(because: str) -> str:
+        """The reason in brackets, where there is one."""
+        return f" ({because})" if because else ""
+
     def reasons(self, d: Decision) -> str:
         """Why, by whom, what else was weighed, and which rules spoke."""
         parts = [self.prose(b) for b in d.because]

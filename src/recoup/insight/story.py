@@ -167,7 +167,7 @@ class _Teller(Phrases):
         for attempt in fact.attempts:
             self.attempt(attempt)
         what = fact.debt.description or words.plain(fact.debt.kind)
-        why = f"{what}, debt {fact.debt.id} · policy {fact.policy} · window until {self.moment(fact.window_ends_at)}"
+        why = f"{what}, debt {fact.debt.id} · policy {fact.policy}{self.told_why(fact.policy_because)} · window until {self.moment(fact.window_ends_at)}"
         why += f" · {self.prose(fact.because)}" if fact.because else ""
         self.say(fact, f"Case opened: {self.money(fact.debt.amount_minor)} is due", why)
 
@@ -402,7 +402,9 @@ _TELL: dict[type[f.Fact], Callable[..., None]] = {
         x, f"A day was named: {t.moment(x.pay_at)}", f"by {person(x.actor)}", "ok"
     ),
     f.PolicyMoved: lambda t, x: t.say(
-        x, f"Moved to another policy: {x.policy}", f"window until {t.moment(x.window_ends_at)}"
+        x,
+        f"Moved to another policy: {x.policy}{t.told_why(x.because)}",
+        f"window until {t.moment(x.window_ends_at)}",
     ),
     f.GaveUp: _Teller.gave_up,
     f.EndingCarriedOut: _Teller.ending,

@@ -7,6 +7,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from recoup.domain.audience import PolicyRule, rule_for
+from recoup.domain.view import CaseView
 from recoup.store.tables import cases, inbox, merchants, outbox, policies
 
 
@@ -45,6 +47,9 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None
     """Where it sits, two letters; None: nobody has told, and its fees are priced as if it sat where each card was issued."""
     policy: str
+    """`name@version`: what new cases begin with, unless one of `policy_rules` is for them."""
+    policy_rules: tuple[PolicyRule, ...]
+    """Audiences with a policy of their own, the one made last first."""
     model: str | None
     """The version of its own model, for learned decisions; None: the shipped one."""
     renewal_model: str | None
@@ -61,18 +66,29 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     def on_test_clock(self) -> bool:
         return self.clock_now is not None
 
+    def begins_with(self, view: CaseView) -> tuple[str, str]:
+        """The policy (`name@version`) such a case begins with where no test draws one, and why it is not everybody's."""
+        rule = rule_for(self.policy_rules, view)
+        return (self.policy, "") if rule is None else (rule.policy, str(rule))
+
     def now(self, real: datetime) -> datetime:
         """The merchant's own time: its test clock's, else the real one."""
         return self.clock_now or real
 
 
+_rules_decoder = msgspec.json.Decoder(tuple[PolicyRule, ...])
 _COLUMNS = [merchants.c[name] for name in Merchant.__struct_fields__]
 
 
 def _merchant(row: sa.RowMapping) -> Merchant:
     values = {k: v for k, v in row.items() if k in Merchant.__struct_fields__}
     values["brand"] = msgspec.json.decode(values["brand"], type=Brand)
+    values["policy_rules"] = _rules(values["policy_rules"])
     return Merchant(**values)
+
+
+def _rules(body: str) -> tuple[PolicyRule, ...]:
+    return () if body == "[]" else _rules_decoder.decode(body)
 
 
 def add(connection: Connection, *, id: str, name: str, psp: str, account: bytes, brand: Brand, policy: str, now: datetime,
@@ -110,6 +126,11 @@ def everyone(connection: Connection) -> list[Merchant]:
 def change(connection: Connection, merchant_id: str, **values: object) -> None:
     """Sets columns of the merchant's row."""
     connection.execute(merchants.update().where(merchants.c.id == merchant_id).values(**values))
+
+
+def set_rules(connection: Connection, merchant_id: str, rules: Sequence[PolicyRule]) -> None:
+    """Writes the audiences with a policy of their own, the one made last first."""
+    change(connection, merchant_id, policy_rules=msgspec.json.encode(rules).decode())
 
 
 def take_clock(connection: Connection, merchant_id: str, worker: str, live: Sequence[str]) -> bool:

@@ -29,6 +29,8 @@ merchants = sa.Table(
     sa.Column("model", sa.Text),
     # The version in `models` that predicts coming renewals; null: the shipped model.
     sa.Column("renewal_model", sa.Text),
+    # JSON list: audiences whose cases begin with a policy of their own, the latest first.
+    sa.Column("policy_rules", sa.Text, nullable=False, server_default="[]"),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("removed_at", Moment),
     # Test clock: both null on a merchant that lives in real time.

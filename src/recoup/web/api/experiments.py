@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from recoup.domain.audience import Audience
 from recoup.domain.experiment import Arm, Kind, Name
 from recoup.domain.instants import Instant
 from recoup.insight import experiments_run as run
@@ -31,6 +32,8 @@ class ExperimentShown(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     arms: tuple[Arm, ...]
     """The first one is what the others are compared with."""
+    audience: Audience | None
+    """Of an experiment of policies: the cases it draws from; null: all."""
     horizon_days: int
     effect: float
     alpha: float
@@ -60,6 +63,8 @@ class NewExperiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: Title
     kind: Kind
     arms: tuple[Arm, ...]
+    audience: Audience | None = None
+    """Of an experiment of policies: draw only such cases. Several may run whose audiences no case can be in both of."""
     effect: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     """The smallest change of the recovery rate worth knowing: 0.05 is 5 points."""
     horizon_days: Annotated[int, msgspec.Meta(ge=1, le=120)] = 30
@@ -103,6 +108,8 @@ class Promoted(msgspec.Struct, frozen=True, kw_only=True):
     sentences that changed (or would)."""
 
     policy: str | None
+    audience: str = ""
+    """Whose new cases begin with it, in words; empty: everybody's."""
     moved: list[str]
     texts: tuple[Change, ...] = ()
     kept: tuple[Change, ...] = ()
@@ -121,6 +128,7 @@ def list_experiments(call: Call) -> ExperimentList:
 def start_experiment(call: Call, body: NewExperiment) -> Begun:
     """Starts an experiment of policies, messages or pages.
 
+    It is refused (409) where another experiment of policies runs that a case could be in as well; the message names it.
     Where the volume cannot answer within a year it is refused (409) with what to do instead; `anyway` overrules that. An
     arm's `texts` are checked like words of your own, and refused (422) where they lack a language that 1 % of your
     customers or more read.
@@ -129,6 +137,7 @@ def start_experiment(call: Call, body: NewExperiment) -> Begun:
         plan, can = run.start(
             call.house, call.merchant, id=body.id, name=body.name, kind=body.kind, arms=body.arms, actor=call.actor,
             effect=body.effect, horizon_days=body.horizon_days, alpha=body.alpha, anyway=body.anyway,
+            audience=body.audience,
         )  # fmt: skip
     except NotAnswerable as e:
         raise Problem(409, str(e)) from e
@@ -167,7 +176,7 @@ def stop_experiment(call: Call, body: StopIt) -> ExperimentShown:
 def promote_arm(call: Call, body: Promote) -> Promoted:
     """Makes an arm the rule, and the test ends with it.
 
-    Its policy goes for new cases, and where asked for the open ones; its words for every message that leaves from now on.
+    Its policy goes for new cases, and where asked for the open ones (of the experiment's audience, where it has one); its words for every message that leaves from now on.
     `dry_run` lists what would change.
     """
     experiment_id = call.path["experiment_id"]
@@ -175,8 +184,9 @@ def promote_arm(call: Call, body: Promote) -> Promoted:
         would = run.moving(call.house, call.merchant, experiment_id, body.arm)
         if body.dry_run:
             return Promoted(
-                policy=would.policy, moved=list(would.cases), texts=would.texts, kept=would.kept, done=False
-            )
+                policy=would.policy, audience=would.audience, moved=list(would.cases), texts=would.texts,
+                kept=would.kept, done=False,
+            )  # fmt: skip
         moved = run.promote(
             call.house, call.merchant, experiment_id, body.arm, actor=call.actor, move_open_cases=body.move_open_cases
         )  # fmt: skip
@@ -184,7 +194,14 @@ def promote_arm(call: Call, body: Promote) -> Promoted:
         raise Problem(404, str(e)) from e
     except NotAnswerable as e:
         raise Problem(409, str(e)) from e
-    return Promoted(policy=would.policy, moved=moved, texts=would.texts, kept=would.kept, done=True)
+    return Promoted(
+        policy=would.policy,
+        audience=would.audience,
+        moved=moved,
+        texts=would.texts,
+        kept=would.kept,
+        done=True,
+    )
 
 
 def _stored(call: Call, experiment_id: str) -> Registered:
@@ -195,7 +212,7 @@ def _stored(call: Call, experiment_id: str) -> Registered:
 def _shown(found: Registered) -> ExperimentShown:
     plan = found.plan
     return ExperimentShown(
-        id=plan.id, name=plan.name, kind=plan.kind, state=found.state, arms=plan.arms, horizon_days=plan.horizon_days,
+        id=plan.id, name=plan.name, kind=plan.kind, state=found.state, arms=plan.arms, audience=plan.audience, horizon_days=plan.horizon_days,
         effect=plan.effect, alpha=plan.alpha, permanent=plan.permanent, planned=plan.planned,
         created_at=found.created_at, created_by=found.created_by, began_at=found.began_at, stopped_at=found.stopped_at,
         stopped_by=found.stopped_by, stopped_why=found.stopped_why, promoted=found.promoted,

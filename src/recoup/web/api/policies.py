@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 
+from recoup.domain.audience import PolicyRule
 from recoup.domain.decision import Decision
 from recoup.domain.instants import Instant
 from recoup.domain.policy import Policy
@@ -51,6 +52,8 @@ class PolicyList(msgspec.Struct, frozen=True, kw_only=True):
     """Every version of every policy of the merchant, by name, newest first. Never paged: `next` is null."""
 
     items: list[PolicyLine]
+    rules: tuple[PolicyRule, ...] = ()
+    """Audiences whose new cases begin with a policy of their own, not with the active one; the first that fits decides."""
     next: str | None = None
 
 
@@ -121,7 +124,7 @@ def list_policies(call: Call) -> PolicyList:
             PolicyLine(name=each.name, version=each.version, ref=ref, active=ref == call.merchant.policy,
                        created_at=each.created_at)
         )  # fmt: skip
-    return PolicyList(items=lines)
+    return PolicyList(items=lines, rules=call.merchant.policy_rules)
 
 
 @endpoint("GET", "/v1/policies/{name}", scope="read", errors=(404,))

@@ -11,6 +11,7 @@ from litestar.response import Redirect
 
 from recoup.channels.places import kinds_of
 from recoup.channels.words import KINDS
+from recoup.domain.audience import LISTS, Audience
 from recoup.domain.experiment import HOLDOUT, HOLDOUT_BEGINS_AT, HOLDOUT_SHARE, Arm
 from recoup.engine import approvals
 from recoup.engine.operate import NotAllowed
@@ -20,6 +21,7 @@ from recoup.insight.experiments import Comparison, Result, result
 from recoup.insight.experiments_texts import TESTED
 from recoup.insight.experiments_words import sentence
 from recoup.insight.stage import stage_of
+from recoup.psp.payment_rows import amount
 from recoup.store import experiments, merchants, reads
 from recoup.store.engines import reading
 from recoup.store.experiments import NoSuchExperiment, Registered
@@ -33,7 +35,10 @@ from recoup.web.pages.frame import GUARDED
 
 WHERE = "/experiments/"
 EFFECTS = (3, 5, 10, 15, 20)
-NO_FORM = dict.fromkeys(("id", "name", "control", "treated", "effect", "share"), "")
+WHOM = ("country", "currency", "method", "segment", "plan", "at_least", "below")
+"""What the form can narrow a test to; the API and the terminal know more fields."""
+FORM = ("id", "name", "control", "treated", "effect", "share", *WHOM)
+NO_FORM = dict.fromkeys(FORM, "")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +86,7 @@ def _page(
         }
         monthly = can[5].monthly
         told = [
-            _told(e, result(tx, merchant.id, e, visit.now), monthly)
+            _told(e, result(tx, merchant.id, e, visit.now), monthly if e.plan.audience is None else None)
             for e in experiments.everyone(tx, merchant.id)
         ]
         policies = [f"{p.name}@{p.version}" for p in reads.policy_versions(tx, merchant.id)]
@@ -93,7 +98,7 @@ def _page(
     )
     return desk(
         visit, "experiments.html", tab="/experiments", told=told, can=can, stage=stage, policies=policies, says=says,
-        done=done, status=status, headline=headline, form={**NO_FORM, **(form or {})}, current=fresh.policy, holdout=HOLDOUT,
+        done=done, status=status, headline=headline, form={**NO_FORM, **(form or {})}, current=fresh.policy, rules=fresh.policy_rules, holdout=HOLDOUT,
         holdout_share=HOLDOUT_SHARE, holdout_at=HOLDOUT_BEGINS_AT,
     )  # fmt: skip
 
@@ -107,7 +112,7 @@ def start(house: Home, visit: Visitor, data: Form) -> Response[Any]:
     if typed(data, "do") in ("holdout_on", "holdout_off"):
         run.holdout(house, visit.merchant, on=typed(data, "do") == "holdout_on", actor=visit.actor)
         return Redirect("/experiments?done=saved", status_code=303, headers=GUARDED)
-    form = {k: typed(data, k) for k in ("id", "name", "control", "treated", "effect", "share")}
+    form = {k: typed(data, k) for k in FORM}
     try:
         share = int(form["share"] or 50) / 100
         effect = int(form["effect"] or 5) / 100
@@ -119,12 +124,29 @@ def start(house: Home, visit: Visitor, data: Form) -> Response[Any]:
             raise NotAllowed("Both sides follow the same policy; choose another one for the new side.")
         plan, _ = run.start(
             house, visit.merchant, id=form["id"].strip(), name=form["name"].strip() or form["id"], kind="policy", arms=arms,
-            actor=visit.actor, effect=effect, anyway=typed(data, "anyway") == "yes",
+            actor=visit.actor, effect=effect, anyway=typed(data, "anyway") == "yes", audience=_audience(form),
         )  # fmt: skip
-    except (ValueError, LookupError) as e:
+    except (ValueError, LookupError, msgspec.ValidationError) as e:
         said = str(e)
         return _page(house, visit, says=f"{said[:1].upper()}{said[1:]}", status=409, form=form)
     return Redirect(f"{WHERE}{quote(plan.id)}?done=started", status_code=303, headers=GUARDED)
+
+
+def _audience(form: dict[str, str]) -> Audience | None:
+    """Whom the form narrows the test to; None: everybody. Raises `ValueError` saying what is wrong."""
+    given = {k: form[k].strip() for k in WHOM if form[k].strip()}
+    told: dict[str, Any] = {
+        k: [v.strip() for v in text.split(",") if v.strip()] for k, text in given.items() if k in LISTS
+    }
+    for code in ("country", "currency"):
+        told |= {code: [v.upper() for v in told[code]]} if code in told else {}
+    for bound in ("at_least", "below"):
+        if bound not in given:
+            continue
+        if len(told.get("currency", ())) != 1:
+            raise NotAllowed("An amount means something in one currency only; name that one currency, too.")
+        told[f"amount_{bound}"] = amount(given[bound], told["currency"][0])
+    return msgspec.convert(told, Audience) if told else None
 
 
 @get("/experiments/{experiment_id:path}", sync_to_thread=True, include_in_schema=False)
@@ -165,7 +187,7 @@ def _one(
         stage = stage_of(tx, merchant.id, visit.now)
         can = run.prospect(
             tx, merchant.id, now=visit.now, effect=test.plan.effect, horizon_days=test.plan.horizon_days, share=0.5,
-            alpha=test.plan.alpha,
+            alpha=test.plan.alpha, audience=test.plan.audience,
         )  # fmt: skip
     return desk(
         visit, "experiment.html", tab="/experiments", told=_told(test, so_far, can.monthly), done=done, says=says,
@@ -247,6 +269,11 @@ def _promote(house: Home, visit: Visit, experiment_id: str, arm: str, *, move: b
     if not four_eyes:
         run.promote(house, merchant, experiment_id, arm, actor=visit.actor, move_open_cases=move)
         return "promoted"
+    if would.audience:
+        with reading(house.db) as tx:
+            plan = experiments.get(tx, merchant.id, experiment_id).plan
+        approvals.ask_for_rule(house, merchant, plan, arm, visit.person, move_open_cases=move)
+        return "asked_rule"
     asked = approvals.put_in_force(
         house, merchant, would.policy, visit.person, move_open_cases=move, alone=False,
         reason=f"the arm {arm} of the test {experiment_id}",
