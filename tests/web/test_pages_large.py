@@ -76,10 +76,16 @@ def test_a_large_merchants_alerts_stand_as_a_worker_last_saw_them(house: House, 
         assert "goes on behind" not in page
 
 
-def test_alerts_that_were_never_looked_for_are_waited_for(house: House, merchant: Merchant) -> None:
+def test_alerts_that_were_never_looked_for_are_looked_for_behind_the_page(
+    house: House, merchant: Merchant
+) -> None:
     pays_too_much(house, merchant)
     with client_of(house) as client:
         signed_in(client)
+        page = client.get("/alerts").text
+        assert "Not looked at yet" in page
+        assert "Nothing is out of its band" not in page
+        behind.wait(job_of(merchant))
         assert "collected than was owed" in client.get("/alerts").text
 
 

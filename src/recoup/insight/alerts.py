@@ -117,8 +117,7 @@ def _spike(connection: Connection, merchant_id: str, now: datetime) -> Alert | N
 
 
 def _drop(connection: Connection, merchant_id: str, now: datetime) -> Alert | None:
-    ends = [now - HORIZON - timedelta(days=7 * n) for n in range(WEEKS + 1)]
-    cohorts = alerts.weeks(connection, merchant_id, ends, HORIZON)
+    cohorts = alerts.weeks(connection, merchant_id, now - HORIZON, WEEKS + 1, HORIZON)
     (n, back), *past = cohorts
     rates = [r / m for m, r in past if m >= LEAST]
     if n < LEAST or len(rates) < WEEKS // 2:

@@ -127,8 +127,8 @@ def _heaps(frame: Frame, where: Where) -> list[_Heap]:
 
 def _curves(frame: Frame, currency: str) -> tuple[dict[str, Curve], dict[str, str]]:
     """Curves by reason, under `""` that of all cases; and whose each is."""
-    year = recovery_curves(frame, by="reason", where=Where(currency=currency))
-    everyone = recovery_curves(frame, where=Where(currency=currency)).get("all")
+    year = recovery_curves(frame, by="reason", where=Where(currency=currency), whole=True)
+    everyone = year.pop("all", None)
     own = everyone is not None and _known(everyone)
     found = {"": everyone if own and everyone is not None else prior_curve()}
     basis = {"": "all own cases" if own else PRIOR_SAYS}

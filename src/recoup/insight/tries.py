@@ -72,14 +72,21 @@ def timing(frame: Frame, *, where: Where = EVERYTHING) -> list[Hour]:
 
 def _counted(frame: Frame, where: Where) -> list[dict[str, Value]]:
     """Answered attempts by number, and by weekday, hour and whether they were ours, in one pass: finding those of the chosen
-    cases is most of the work."""
+    cases is most of the work, and where all of a currency are chosen it is quicker to leave out the few that do not count."""
     condition, values = where.sql()
+    chosen = f"case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition})"
+    if where == Where(currency=where.currency):
+        chosen = (
+            f"of_renewal AND {condition} AND case_n NOT IN (SELECT case_n FROM renewals WHERE outcome = 'X')"
+        )
     sql = f"""
-        WITH groups AS (
-            SELECT nth, weekday, hour, trigger IN ('recoup', 'backup') AS ours, COUNT(*) AS made,
-                SUM(CASE WHEN result = 'paid' THEN 1 ELSE 0 END) AS approved, SUM(CASE WHEN result = 'paid' THEN amount_minor ELSE 0 END) AS minor
-            FROM attempts WHERE result IN ('paid', 'declined')
-                AND case_n IN (SELECT case_n FROM renewals WHERE outcome <> 'X' AND {condition}) GROUP BY 1, 2, 3, 4
+        WITH counted AS (
+            SELECT (nth * 8 + weekday) * 32 + hour AS slot, trigger, result, COUNT(*) AS made, SUM(amount_minor) AS minor
+            FROM attempts WHERE result IN ('paid', 'declined') AND {chosen} GROUP BY ALL
+        ), groups AS (
+            SELECT slot // 256 AS nth, slot // 32 % 8 AS weekday, slot % 32 AS hour, trigger IN ('recoup', 'backup') AS ours, made,
+                CASE WHEN result = 'paid' THEN made ELSE 0 END AS approved, CASE WHEN result = 'paid' THEN minor ELSE 0 END AS minor
+            FROM counted
         )
         SELECT nth AS k, weekday, hour, ours, CAST(SUM(made) AS BIGINT) AS made, CAST(SUM(approved) AS BIGINT) AS approved,
             CAST(SUM(minor) AS BIGINT) AS minor

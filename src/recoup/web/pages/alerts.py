@@ -40,9 +40,9 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The last look. `old`: another goes on behind the page."""
+    """The last look, None: nobody has looked yet. `old`: another goes on behind the page."""
 
-    at: datetime
+    at: datetime | None
     old: bool
 
 
@@ -78,7 +78,7 @@ def _seen(house: House, visit: Visit, merchant: Merchant) -> Seen | None:
     with reading(house.db) as tx:
         at = alerts.looked_at(tx, merchant.id)
     old = at is None or not timedelta(0) <= visit.now - at <= LOOKED_FOR
-    return None if at is None or (old and known is None) else Seen(at, old)
+    return None if old and known is None else Seen(at, old)
 
 
 def _look(house: House, merchant: Merchant, now: datetime) -> None:
@@ -99,11 +99,11 @@ def alerts_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
         return no_merchant(visit)
     live, over, seen = standing_now(house, visit, visit.merchant)
     loud = sum(not r.quiet for r in live)
-    headline = (
-        "Nothing is out of its band"
-        if not live
-        else f"{loud} {'thing is' if loud == 1 else 'things are'} out of band"
-    )
+    headline = f"{loud} {'thing is' if loud == 1 else 'things are'} out of band"
+    if not live:
+        headline = (
+            "Not looked at yet" if seen is not None and seen.at is None else "Nothing is out of its band"
+        )
     return desk(
         visit, "alerts.html", tab="/queues", live=live, over=over, seen=seen, headline=headline, silences=SILENCES,
         done=str(request.query_params.get("done", "")),

@@ -62,12 +62,18 @@ def _where(asked: dict[str, str], frame: Frame) -> Where:
 
 
 def _choices(frame: Frame, where: Where) -> list[Choice]:
+    told = ", ".join(f"{COLUMNS[name]} AS {name}_" for name in FILTERS)
+    each = " UNION ALL ".join(
+        f"(SELECT '{name}' AS name, {name}_ AS value, SUM(n) AS n FROM told GROUP BY 2 ORDER BY n DESC, 2 LIMIT 40)"  # noqa: S608
+        for name in FILTERS
+    )
+    rows = frame.dicts(
+        f"WITH told AS MATERIALIZED (SELECT {told}, COUNT(*) AS n FROM renewals GROUP BY ALL) {each}"  # noqa: S608
+    )
     found = []
     for name in FILTERS:
-        rows = frame.dicts(
-            f"SELECT {COLUMNS[name]} AS value, COUNT(*) AS n FROM renewals GROUP BY 1 ORDER BY n DESC, 1 LIMIT 40"  # noqa: S608
-        )
-        options = tuple((str(r["value"]), NAMES.get(str(r["value"]), str(r["value"]))) for r in rows)
+        values = [str(r["value"]) for r in rows if r["name"] == name]
+        options = tuple((v, NAMES.get(v, v)) for v in values)
         if len(options) > 1:
             found.append(Choice(name=name, label=LABELS[name], chosen=getattr(where, name), options=options))
     return found
