@@ -57,6 +57,12 @@ contact-sheet: ## Draw every message in every language: pictures and text twins 
 	@scripts/setup dev
 	@$(BIN)/python scripts/contact_sheet.py
 
+.PHONY: pictures
+pictures: ## Take the dashboard's pictures in docs/pictures anew, from the demo's company (ARGS for names)
+	@scripts/setup dev
+	@scripts/machine
+	@$(BIN)/python scripts/pictures.py $(ARGS)
+
 lock: ## Remake the hashed locks from pyproject.toml (UPGRADE=1 for newer versions)
 	@scripts/setup tools
 	@UV_SYSTEM_CERTS=1 $(COMPILE) pyproject.toml -o requirements.lock

@@ -126,6 +126,7 @@ def _watch(house: "House", merchant: "Merchant", people: "People", end: datetime
     import threading
 
     from recoup.cli.serve import doors, logs
+    from recoup.lab.desk import Desk
     from recoup.settings import Settings
     from recoup.worker.pulse import Pulse
     from recoup.worker.watch import Watch
@@ -138,6 +139,7 @@ def _watch(house: "House", merchant: "Merchant", people: "People", end: datetime
         while now < end and not over.is_set():
             now = min(now + timedelta(days=1), end)
             people.play_until(now)
+            desk.day(people.open_cases)
             beside.tests_round()
             beside.staff_round()
             if now >= seen_from:
@@ -145,7 +147,7 @@ def _watch(house: "House", merchant: "Merchant", people: "People", end: datetime
         if not over.is_set():
             typer.echo(f"recoup: the {(end - BEGINS).days} days are over; the dashboard stays open", err=True)
 
-    beside = Watch(house)
+    beside, desk = Watch(house), Desk(house, merchant)
     pulse = Pulse(house)  # the story does a worker's work
     pulse.start()
     _let_in(house)

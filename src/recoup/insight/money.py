@@ -81,7 +81,7 @@ def waterfall(
 
 
 def _penalties(each: int | None, attempts: int, currency: str, ledger: FeeLedger | None) -> Bar:
-    id, name = "penalties", "Network penalties on retries"
+    id, name = "penalties", "Penalties on retries"
     if each is not None or ledger is None:
         return _cost(id, name, _times(each, attempts, True), "tell penalty_minor")
     sums: dict[str, Decimal] = {}

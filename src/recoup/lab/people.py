@@ -48,6 +48,11 @@ class People:
         self._read: dict[str, int] = {}
         self._leaving: set[str] = set()
 
+    @property
+    def open_cases(self) -> set[str]:
+        """Cases that have begun and were not over at the last look."""
+        return set(self._open)
+
     def play_until(self, end: datetime, watch: Callable[[datetime], None] = lambda now: None) -> None:
         """Plays everything that happens up to `end`, in order; `watch` is told each instant."""
         while True:

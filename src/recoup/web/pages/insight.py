@@ -1,5 +1,6 @@
 """Insight: what came back and why, in one sentence and six pictures; filters stand in the address; made to be printed."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -20,6 +21,7 @@ from recoup.insight.figures import Figure
 from recoup.insight.frame import COLUMNS, Frame, Where
 from recoup.insight.measure import the
 from recoup.insight.opportunities import Ranking, opportunities
+from recoup.insight.ranking import Opportunity
 from recoup.insight.reasons import NAMES
 from recoup.insight.stage import Stage, stage_of
 from recoup.insight.switches import SWITCHES, buttons, offered
@@ -43,6 +45,8 @@ _known: dict[tuple[str, str], tuple[datetime, Report]] = {}
 _guard = Lock()
 COUNTS = ("waterfall", "reasons")
 """Pictures of amounts and counts: all that a handful of cases can carry."""
+FIRST = 3
+"""So many tactics of the list stand open."""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,13 +125,15 @@ def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[st
     checked = _checked(house, visit, frame, company)
     ranking = _ranked(frame, where, company, checked)
     policy, source = switching.current(house, merchant)
+    done = frozenset(SWITCHES) - frozenset(offered(policy))
+    best = _rows(ranking, lambda o: o.tactic not in done)
     shown = [p for p in PICTURES if stage.shows_rates or p in COUNTS]
     return desk(
         visit, template, tab="/insight", headline=_headline(count, stage), about=_about(count, value),
         pictures=[_drawn(p, house, merchant, frame, where, company) for p in shown] if where.currency else [],
         choices=_choices(frame, where), query=_address(where), where=where, label=frame.label, stage=stage,
-        as_of=frame.as_of, ranking=ranking, faults=checked.faults if checked else (), checking=checked is None, best=_best(ranking), rest=_best(ranking, begin=3, until=99), done=asked.get("done", ""),
-        on=switching.in_force(house, merchant), switches=buttons(policy, source), already=frozenset(SWITCHES) - frozenset(offered(policy)), any_filter=any(asked.get(n) for n in FILTERS),
+        as_of=frame.as_of, ranking=ranking, faults=checked.faults if checked else (), checking=checked is None, best=best[:FIRST], rest=best[FIRST:], done=asked.get("done", ""),
+        on=switching.in_force(house, merchant), switches=buttons(policy, source), already=_rows(ranking, lambda o: o.tactic in done), any_filter=any(asked.get(n) for n in FILTERS),
     )  # fmt: skip
 
 
@@ -223,21 +229,21 @@ def _about(count: Figure, value: Figure | None) -> str:
     return " · ".join(parts)
 
 
-def _best(ranking: Ranking | None, begin: int = 0, until: int = 3) -> list[tuple[str, str, str, str]]:
-    """The first of the ranked list: what, how much a year, what to switch on, and which tactic that is."""
+def _rows(ranking: Ranking | None, wanted: Callable[[Opportunity], bool]) -> list[tuple[str, str, str, str]]:
+    """Those of the ranked list that are wanted: what, how much a year, what to switch on, and which tactic that is."""
     if ranking is None or ranking.status != "ranked":
         return []
-    top = ranking.all[begin:until]
     return [
         (
             o.name,
             f"{words.money(o.saving_minor[1], ranking.currency)} a year ({words.money(o.saving_minor[0], ranking.currency)} "
-            f"to {words.money(o.saving_minor[2], ranking.currency)}), {o.effort_days:g} days of work, sure to "
+            f"to {words.money(o.saving_minor[2], ranking.currency)}), {o.effort_days:g} {'day' if o.effort_days == 1 else 'days'} of work, sure to "
             f"{o.confidence:.0%}",
             o.switch,
             o.tactic,
         )
-        for o in top
+        for o in ranking.all
+        if wanted(o)
     ]
 
 
