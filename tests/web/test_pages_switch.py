@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from recoup.engine.house import House
 from recoup.insight.stage import SETTING
+from recoup.insight.tactics import catalogue
 from recoup.store import approvals, audit, desk_settings, experiments, merchants
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
@@ -18,6 +19,7 @@ from tests.insight.crafted import NOW, clean, keep, standing_at_now, story
 from tests.support import house as houses
 from tests.web import pages
 
+WIN_BACK = next(t.name for t in catalogue() if t.id == "T33")
 PICTURES = os.environ.get("RECOUP_PICTURES", "")
 
 
@@ -68,6 +70,9 @@ def test_switched_on_and_taken_back(house: House) -> None:
         html = client.get("/insight").text
         assert "Take it back (default@1)" in html
         assert 'href="/insight/switch/T33"' not in html
+        listed, done = html.split("In the policy already", 1)
+        assert WIN_BACK in done
+        assert WIN_BACK not in listed, "what is on is not the first thing to do"
         again = client.post("/insight/switch/T33", data=form)
         assert again.status_code == 409, "a form that was sent twice does it once"
         back = {"csrf": csrf, "ref": "default@2", "do": "back"}
