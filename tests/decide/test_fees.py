@@ -95,6 +95,27 @@ def test_mastercards_day(country: str, on: str, wanted: tuple[str, str]) -> None
     assert lines(tries, card("mastercard", country=country)) == [("MC-TPE-24H", *wanted)]
 
 
+@pytest.mark.parametrize("result", [Result.PENDING, Result.UNKNOWN])
+def test_mastercard_bills_declines_and_an_answer_that_is_not_in_is_none_yet(result: Result) -> None:
+    """The rule's words: "declined authorisations", "any decline code". What nobody has answered may have been approved."""
+    us = card("mastercard", country="US")
+    tries = series("51", 11, every=0.05, start=utc("2025-01-02T00:00"))
+    assert lines(tries, us) == [("MC-TPE-24H", "0.50", "USD")]
+    for nth in (4, 10):
+        silent = msgspec.structs.replace(tries[nth], result=result, network_code=None)
+        assert lines([*tries[:nth], silent, *tries[nth + 1 :]], us) == []
+    answered = series("51", 12, every=0.05, start=utc("2025-01-02T00:00"))
+    silent = msgspec.structs.replace(answered[4], result=result, network_code=None)
+    assert len(lines([*answered[:4], silent, *answered[5:]], us)) == 1
+    against = [
+        refused(START, network_code="05", advice_code="03"),
+        msgspec.structs.replace(tries[0], at=day(1), result=result),
+    ]
+    assert lines(against, us) == []
+    ahead = cost_of(view([*tries[:4], silent, *tries[5:10]], us), us, tries[10].at)
+    assert ahead.lines == ()  # it would be the tenth decline
+
+
 def test_mastercards_month_counts_one_amount_and_bills_nothing_twice() -> None:
     de = card("mastercard", country="DE")
     assert lines(series("05", 36, every=0.8), de) == [("MC-TPE-30D", "0.55", "EUR")]

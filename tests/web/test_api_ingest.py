@@ -98,6 +98,36 @@ def test_a_wrong_field_is_named_by_its_path(lite: Api, wrong: object, path: str)
 
 
 @pytest.mark.parametrize(
+    ("wrong", "path", "one_of"),
+    [
+        (view_json(1, debt__interval="fortnight"), "$.debt.interval", "day, half_year, month, quarter, week, year"),
+        (view_json(1, methods=[{"id": "pm_1", "kind": "crypto"}]), "$.methods[0].kind", "ach_debit, bacs_debit, becs_debit, card"),
+        (view_json(1, customer__pay_days={"every": "year", "next": "2026-01-01"}), "$.customer.pay_days.every", "fortnight, month, week"),
+    ],
+)  # fmt: skip
+def test_a_word_that_is_not_possible_is_answered_with_those_that_are(
+    lite: Api, wrong: object, path: str, one_of: str
+) -> None:
+    (fault,) = problem(lite.post("/v1/failures", wrong), 422, "invalid")["errors"]
+    assert fault["path"] == path
+    assert f" is not possible here; one of {one_of}" in fault["why"]
+
+
+def test_the_same_of_other_bodies_and_of_questions(lite: Api) -> None:
+    lite.fail(1)
+    close = problem(lite.post("/v1/cases/c_1/close", {"outcome": "gone", "reason": "x"}), 422, "invalid")
+    assert (
+        close["detail"] == "$.outcome: 'gone' is not possible here; one of cancelled, paid, void, written_off"
+    )
+    asked = problem(lite.get("/v1/cases?state=lots"), 422, "invalid")
+    assert "'lots' is not possible here; one of " in asked["detail"]
+    view = view_json(2)
+    view["attempts"][0]["result"] = "maybe"
+    told = problem(lite.post("/v1/failures", view), 422, "invalid")
+    assert "'maybe' is not possible here; one of paid, declined, pending, unknown" in told["detail"]
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"{", b"[1,", b"\xff\xfe", b"[" * 100_000, b'{"a":1}{"b":2}', b'[{"a":]}']
 )
 def test_what_is_no_json_is_400(lite: Api, body: bytes) -> None:
@@ -176,6 +206,35 @@ def test_a_part_payment_lowers_what_is_asked_for(lite: Api) -> None:
     lite.post("/v1/payments", {"debt_id": "in_1", "amount_minor": 1000, "currency": "EUR"})
     case = lite.get("/v1/cases/c_1").json()
     assert (case["state"], case["debt"]["amount_minor"]) == ("waiting", 3900)
+
+
+def test_a_part_that_cannot_be_understood_while_the_biller_cannot_be_asked(
+    lite: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account's secrets cannot be opened, so its gateway cannot be set up: what was told stands, and the answer says
+    so; 500 would have it told again."""
+    lite.fail(1)
+    part = {"debt_id": "in_1", "amount_minor": 1900}
+
+    def broken(*of: object) -> object:
+        raise RuntimeError("cannot be opened")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lite.house, "gateway", broken)
+        assert lite.post("/v1/payments", part).json()["items"][0]["status"] == "applied"
+        answer = lite.post("/v1/payments", [part, {"debt_id": "in_2", "amount_minor": 1}])
+    assert answer.status_code == 202, answer.text
+    first, second = answer.json()["items"]
+    assert (first["status"], second["status"]) == ("ignored", "ignored")
+    assert "it cannot be told from a part that is known" in first["because"]
+    assert (
+        "could not be: a fault in the house (RuntimeError). It is before anything is charged"
+        in first["because"]
+    )
+    assert lite.get("/v1/cases/c_1").json()["debt"]["amount_minor"] == 3000
+    answer = lite.post("/v1/payments", part)
+    assert "the biller is asked what is due" in answer.json()["items"][0]["because"]
+    assert "could not be" not in answer.json()["items"][0]["because"]
 
 
 def test_payments_have_a_result_each(lite: Api) -> None:

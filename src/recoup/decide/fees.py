@@ -170,7 +170,7 @@ def _fee(all_tries: Sequence[Try], i: int, rail: _Rail, *, refused: bool) -> Fee
     if rail.name == "visa":
         lines = _visa(all_tries, i, rail)
     elif rail.name == "mastercard":
-        lines = _mastercard(all_tries, i, rail)
+        lines = _mastercard(all_tries, i, rail) if refused else []
     elif rail.name == "elo":
         lines = _elo(all_tries, i, rail)
     elif rail.name in BANK_DEBITS:
@@ -215,11 +215,10 @@ def _visa(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
 
 
 def _mastercard(all_tries: Sequence[Try], i: int, rail: _Rail) -> list[FeeLine]:
+    """The fees of a decline: it counts declined authorisations, and what has no answer yet is none so far."""
     now = all_tries[i]
-    if now.paid:
-        return []
     on, found = now.at.date(), list[FeeLine]()
-    declines = [t for t in all_tries[: i + 1] if not t.paid]
+    declines = [*(t for t in all_tries[:i] if t.decline is not None), now]
     for r, same in (
         (rule("MC-TPE-24H"), declines),
         (rule("MC-TPE-30D"), [t for t in declines if t.amount_minor == now.amount_minor]),

@@ -133,15 +133,15 @@ def _is_paid(view: CaseView) -> bool:
 
 def _settled(house: House, merchant: Merchant, view: CaseView) -> Taken:
     """An open case of ours whose payment the file tells."""
-    paid, told = _paid(view), view.outcome or Outcome(state=State.RECOVERED.value)
-    at = paid.at if paid else told.at or merchant.now(house.clock.now())
+    paid, end = _paid(view), view.outcome or Outcome(state=State.RECOVERED.value)
+    at = paid.at if paid else end.at or merchant.now(house.clock.now())
     event = Event(
         kind="payment.succeeded", at=at, debt_id=view.debt.id, currency=view.debt.currency,
         ref=paid.ref or paid.id if paid else None, attempt_id=paid.id if paid else None,
-        amount_minor=paid.amount_minor if paid else None, by=told.by or (_BY[paid.trigger] if paid else None),
+        amount_minor=paid.amount_minor if paid else None, by=end.by or (_BY[paid.trigger] if paid else None),
     )  # fmt: skip
-    changed = receive.tell(house, merchant, event, actor=ACTOR)
-    return Taken(case_id=view.case_id, status="settled" if changed else "known")
+    told = receive.tell(house, merchant, event, actor=ACTOR)
+    return Taken(case_id=view.case_id, status="settled" if told.changed else "known")
 
 
 def _received(receipt: receive.Receipt) -> Taken:

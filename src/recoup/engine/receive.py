@@ -240,15 +240,24 @@ def _later(house: House, item: boxes.InItem, now: datetime, why: str) -> None:
             boxes.mark(tx, item, status="new", why=why, next_try_at=at)
 
 
-def _ask(house: House, merchant: Merchant, unsure: Sequence[Case]) -> None:
+def _ask(house: House, merchant: Merchant, unsure: Sequence[Case]) -> str:
     """Takes in what the biller says is due of cases whose news cannot be told from what is known.
 
-    Where it cannot be asked now, it is before anything is charged or said.
+    Where it cannot be asked now, it is before anything is charged or said; why it could not, else nothing.
     """
+    why = ""
     for case in unsure:
-        debt = house.gateway(merchant).debt(case.debt.id)
+        try:
+            debt = house.gateway(merchant).debt(case.debt.id)
+        except Exception as fault:  # what was told is written down already
+            log.exception("biller could not be asked", merchant=merchant.id, case_id=case.id)
+            why = f"a fault in the house ({type(fault).__name__})"
+            continue
         if isinstance(debt, port.DebtState):
             bring_up_to_date(house, merchant, case.id, debt)
+        else:
+            why = debt.why
+    return why
 
 
 def _apply(
@@ -383,18 +392,31 @@ def _concerned(tx: Connection, merchant: Merchant, event: Event) -> list[Case]:
     return []
 
 
-def tell(house: House, merchant: Merchant, event: Event, *, actor: str) -> list[str]:
-    """Applies an event that came by our own API (already checked); the ids of the cases it changed."""
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event: the cases it changed, what is said to the teller, and where the biller had to be asked what
+    is due to understand it and could not be, why (it is asked before anything is charged or said)."""
+
+    changed: list[str]
+    because: str = ""
+    asks: bool = False
+    not_asked: str = ""
+
+
+def tell(house: House, merchant: Merchant, event: Event, *, actor: str) -> Told:
+    """Applies an event that came by our own API (already checked)."""
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         if event.kind == "customer.deleted" and event.customer_id is not None:
             customers.erase(tx, merchant.id, event.customer_id, now)
             renewals.erase(tx, merchant.id, event.customer_id)
         found = _concerned(tx, merchant, event)
-        changes, _, unsure = _changes(house, tx, merchant, found, event, now=now, actor=actor)
+        changes, says, unsure = _changes(house, tx, merchant, found, event, now=now, actor=actor)
         finish(house, tx, merchant, changes, now)
-    _ask(house, merchant, unsure)
-    return [c.case.id for c in changes]
+    not_asked = _ask(house, merchant, unsure)
+    return Told(
+        changed=[c.case.id for c in changes], because="; ".join(dict.fromkeys(s for s in says if s)), asks=bool(unsure),
+        not_asked=not_asked,
+    )  # fmt: skip
 
 
 def park(house: House, merchant: Merchant, event: Event) -> None:

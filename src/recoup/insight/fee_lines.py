@@ -161,10 +161,10 @@ def _visa() -> str:
 
 def _mastercard() -> str:
     """Declines beyond the counts of a day and of a month for one amount (a day's is not billed again for the month), and
-    tries against advice."""
+    tries against advice. What has no answer yet is no decline so far."""
     day, month, mac = rule("MC-TPE-24H"), rule("MC-TPE-30D"), rule("MC-TPE-MAC")
     return f"""counts AS (
-            SELECT *, {_count(day, None)} AS a_day, {_count(month, None)} AS a_month FROM placed WHERE NOT paid
+            SELECT *, {_count(day, None)} AS a_day, {_count(month, None)} AS a_month FROM placed WHERE refused
         ),
         lagged AS (
             SELECT *, LAG(us, CAST(a_day AS INTEGER)) OVER (PARTITION BY lane, alone ORDER BY place) AS day_before,

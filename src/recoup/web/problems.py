@@ -11,6 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from recoup.engine.ids import new_id
+from recoup.web.choices import plainer
 
 log = structlog.get_logger()
 
@@ -135,8 +136,8 @@ def answer(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]
     return of_fault(fault, path=request.scope.get("path_template") or "?").response()
 
 
-def field_faults(error: Exception, *, item: int | None = None) -> FieldFault:
-    """Where and why a value was refused by the decoder: `Object contains unknown field `x` - at `$.debt`` and such."""
+def field_faults(error: Exception, kind: Any, *, item: int | None = None) -> FieldFault:
+    """Where and why a value of the shape `kind` was refused: `Object contains unknown field `x` - at `$.debt`` and such."""
     says, _, path = str(error).partition(" - at `")
     path = path.removeprefix("key` in `").rstrip("`") or "$"
     for marker in ("unknown field `", "required field `"):
@@ -144,4 +145,4 @@ def field_faults(error: Exception, *, item: int | None = None) -> FieldFault:
             path = f"{path}.{says.split(marker, 1)[1].split('`', 1)[0]}"
     if path.startswith("key in "):
         path = "$"
-    return FieldFault(path=path, why=says[:500], item=item)
+    return FieldFault(path=path, why=plainer(says, kind, path)[:500], item=item)

@@ -38,7 +38,7 @@ def value(raw: bytes | msgspec.Raw, kind: type[T], *, item: int | None = None) -
         in_utc: T = _in_utc(found, "$")
         return in_utc
     except (msgspec.ValidationError, OverflowError) as e:
-        raise Unreadable(field_faults(e, item=item)) from e
+        raise Unreadable(field_faults(e, kind, item=item)) from e
     except Unreadable as e:
         raise Unreadable(msgspec.structs.replace(e.fault, item=item)) from e
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
@@ -89,7 +89,7 @@ def query(given: Iterable[tuple[str, str]], kind: type[T]) -> T:
     try:
         return msgspec.convert(told, kind, strict=False)
     except (msgspec.ValidationError, OverflowError) as e:
-        fault = field_faults(e)
+        fault = field_faults(e, kind)
         path = "?" + fault.path.removeprefix("$").removeprefix(".")
         raise refused(FieldFault(path=path, why=fault.why)) from e
 

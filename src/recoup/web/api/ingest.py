@@ -236,9 +236,13 @@ def _paid(call: Call, payment: Payment) -> PaymentTaken:
         why = f"the debt is in {known.debt.currency}, the payment in {payment.currency}; amounts are never converted"
         fault = FieldFault(path="$.currency", why=why)
         return PaymentTaken(debt_id=payment.debt_id, status="refused", because=why, error=fault)
-    changed = receive.tell(call.house, call.merchant, _told(call, payment), actor=call.actor)
-    if changed:
-        return PaymentTaken(debt_id=payment.debt_id, status="applied", case_ids=changed)
+    told = receive.tell(call.house, call.merchant, _told(call, payment), actor=call.actor)
+    if told.changed:
+        return PaymentTaken(debt_id=payment.debt_id, status="applied", case_ids=told.changed)
+    if told.asks:
+        later = f", but it could not be: {told.not_asked}. It is before anything is charged or said"
+        why = told.because + (later if told.not_asked else "")
+        return PaymentTaken(debt_id=payment.debt_id, status="ignored", because=why)
     why = (
         f"its case is closed already ({known.state})"
         if known.state in CLOSED
