@@ -41,7 +41,7 @@ MEMORY_GOAL_MB = 2_000.0
 PAGES = (
     "/", "/cases", "/cases?state=open", "/cases?state=recovered&category=expired_card", "/cases?q=cus_77", "/cases/c_{case}", "/queues",
     "/queues/needs_card", "/queues/high_value", "/messages", "/webhooks", "/experiments", "/alerts", "/approvals", "/audit", "/people",
-    "/insight", "/insight?reason=funds", "/insight?currency=EUR&country=DE&method=card&interval=month", "/insight/board",
+    "/insight/rules", "/insight", "/insight?reason=funds", "/insight?currency=EUR&country=DE&method=card&interval=month", "/insight/board",
 )  # fmt: skip
 """Every page of the desk that shows figures or lists, as a signed-in admin sees them."""
 T = TypeVar("T")
@@ -97,7 +97,8 @@ def _figures(house: House, merchant: Merchant) -> Iterator[Figure]:
             if answer.status_code != 200:
                 raise Wrong(f"{page}: {answer.status_code}")
             yield _figure(f"page: {page}", wall, PAGE_GOAL_MS, cpu)
-            behind.wait(f"checks {merchant.id}", 300)
+            for job in ("alerts", "fees", "checks"):
+                behind.wait(f"{job} {merchant.id}", 300)
     frame = Frame(home(house.db), stamp)
     bare = _timed(
         lambda: frame.dicts("SELECT outcome, reason, COUNT(*), SUM(due_minor) FROM renewals GROUP BY 1, 2")

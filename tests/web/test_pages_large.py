@@ -58,6 +58,18 @@ def test_insight_is_asked_for_before_its_first_visitor(house: House, merchant: M
     assert set(frame._kept) == asked, "nothing was left to ask"
 
 
+def test_fees_are_counted_behind_the_pages_that_show_them(house: House, merchant: Merchant) -> None:
+    with client_of(house) as client:
+        signed_in(client)
+        for address, counting in (("/insight/rules", "Being counted"), ("/insight", "is being counted")):
+            known = extract.current(extract.home(house.db), merchant.id)
+            assert known is not None
+            opened(extract.home(house.db), known)._kept.clear()
+            assert counting in client.get(address).text
+            behind.wait(f"fees {merchant.id}")
+            assert counting not in client.get(address).text
+
+
 def test_a_large_merchants_alerts_stand_as_a_worker_last_saw_them(house: House, merchant: Merchant) -> None:
     with writing(house.db) as tx:
         alerts.refresh(tx, merchant.id, house.clock.now())

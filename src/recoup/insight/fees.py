@@ -9,7 +9,9 @@ import msgspec
 from recoup.decide.fees import NOTHING, RETURNED, FeeLine, border, priced
 from recoup.decide.rulebook import rulebook
 from recoup.domain.money import exponent
-from recoup.insight.fee_lines import Lines, fee_lines
+from recoup.insight import fresh
+from recoup.insight.behind import behind
+from recoup.insight.fee_lines import Lines, counted, fee_lines
 from recoup.insight.figures import Basis, Figure, Grouping, Maturity, Meaning, Scope, Unit
 from recoup.insight.frame import Frame
 from recoup.store.engines import reading
@@ -91,6 +93,18 @@ def of_merchant(house: "House", merchant: "Merchant", frame: Frame) -> FeeLedger
             apart = any("returned" in (segment.value or {}) for segment in policy.segment)
             prices[ref] = None if apart else policy.value.returned
     return fee_ledger(frame, prices, country=merchant.country)
+
+
+def at_hand(house: "House", merchant: "Merchant", frame: Frame) -> FeeLedger | None:
+    """The ledger, where no page has to wait for it. None where a large merchant's attempts have still to be gone through:
+    then `count_behind`, once the page is drawn."""
+    large = frame.stamp.cases >= fresh.LARGE
+    return None if large and not counted(frame) else of_merchant(house, merchant, frame)
+
+
+def count_behind(merchant: "Merchant", frame: Frame) -> None:
+    """Has the attempts gone through behind the page."""
+    behind(f"fees {merchant.id}", lambda: fee_lines(frame))
 
 
 def _price(line: Lines, returned: Mapping[str, float | None], country: str | None) -> FeeLine:

@@ -126,6 +126,11 @@ class Frame:
         names, rows = known
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    def knows(self, sql: str, values: Sequence[Value] = ()) -> bool:
+        """Whether this was asked before, so that nobody waits for the answer."""
+        with self._lock:
+            return (sql, repr(values)) in self._kept
+
     def one(self, sql: str, values: Sequence[Value] = ()) -> Mapping[str, Value]:
         """The first row; empty where there is none."""
         found = self.dicts(sql, values)

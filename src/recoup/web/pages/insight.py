@@ -16,7 +16,7 @@ from recoup.insight import extract, fees, fresh, switching, words
 from recoup.insight.behind import behind
 from recoup.insight.checks import Ground, Report, examine
 from recoup.insight.company import Company, facts_of
-from recoup.insight.fee_lines import fee_lines
+from recoup.insight.fees import FeeLedger
 from recoup.insight.figures import Figure
 from recoup.insight.frame import COLUMNS, Frame, Where
 from recoup.insight.measure import the
@@ -107,7 +107,8 @@ def picture_csv(request: Ask, house: Home, visit: Visitor, picture: FromPath[str
         raise NotFoundException("There is no such picture; Insight shows them all.")
     frame = fresh.frame(house, visit.merchant)
     where = _where({k: str(v) for k, v in request.query_params.items()}, frame)
-    found = _drawn(picture, house, visit.merchant, frame, where, facts_of(house.db, visit.merchant.id))
+    ledger = fees.of_merchant(house, visit.merchant, frame) if picture == "waterfall" else None
+    found = _drawn(picture, frame, where, facts_of(house.db, visit.merchant.id), ledger)
     return csv(f"{visit.merchant.name}-{picture}", found.head, found.rows)
 
 
@@ -122,27 +123,30 @@ def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[st
     where, company = _where(asked, frame), facts_of(house.db, merchant.id)
     count = the(frame, "recovery_rate_count", window=WINDOW, where=where)
     value = the(frame, "recovery_rate_value", window=WINDOW, where=where) if where.currency else None
+    policy, source = switching.current(house, merchant)
+    shown = [p for p in PICTURES if (stage.shows_rates or p in COUNTS) and where.currency]
+    ledger = fees.at_hand(house, merchant, frame)
+    pictures = [_drawn(p, frame, where, company, ledger) for p in shown]
+    choices = _choices(frame, where)
+    # What goes on behind the page begins when the page has what it needs.
+    if ledger is None:
+        fees.count_behind(merchant, frame)
     checked = _checked(house, visit, frame, company)
     ranking = _ranked(frame, where, company, checked)
-    policy, source = switching.current(house, merchant)
     done = frozenset(SWITCHES) - frozenset(offered(policy))
     best = _rows(ranking, lambda o: o.tactic not in done)
-    shown = [p for p in PICTURES if stage.shows_rates or p in COUNTS]
     return desk(
         visit, template, tab="/insight", headline=_headline(count, stage), about=_about(count, value),
-        pictures=[_drawn(p, house, merchant, frame, where, company) for p in shown] if where.currency else [],
-        choices=_choices(frame, where), query=_address(where), where=where, label=frame.label, stage=stage,
+        pictures=pictures, choices=choices, counting=ledger is None, query=_address(where), where=where, label=frame.label, stage=stage,
         as_of=frame.as_of, ranking=ranking, faults=checked.faults if checked else (), checking=checked is None, best=best[:FIRST], rest=best[FIRST:], done=asked.get("done", ""),
         on=switching.in_force(house, merchant), switches=buttons(policy, source), already=_rows(ranking, lambda o: o.tactic in done), any_filter=any(asked.get(n) for n in FILTERS),
     )  # fmt: skip
 
 
-def _drawn(
-    name: str, house: House, merchant: Merchant, frame: Frame, where: Where, company: Company
-) -> Picture:
+def _drawn(name: str, frame: Frame, where: Where, company: Company, ledger: FeeLedger | None) -> Picture:
     """A picture; that of the money with the fees of the merchant's attempts."""
     if name == "waterfall":
-        return waterfall_picture(frame, where, company, fees.of_merchant(house, merchant, frame))
+        return waterfall_picture(frame, where, company, ledger)
     return PICTURES[name](frame, where, company)
 
 
@@ -169,14 +173,14 @@ def _begin(house: House, merchant: Merchant) -> None:
 
 def warm(house: House, merchant: Merchant, frame: Frame) -> None:
     """Asks of new figures what the pages ask without filters, so that they answer at once when they are shown."""
-    fee_lines(frame)
+    ledger = fees.of_merchant(house, merchant, frame)
     where, company = _where({}, frame), facts_of(house.db, merchant.id)
     _choices(frame, where)
     for metric in ("recovery_rate_count", "recovery_rate_value"):
         the(frame, metric, window=WINDOW, where=where)
     _ranked(frame, where, company, _examined(house, merchant, frame, company))
     for name in PICTURES if where.currency else ():
-        _drawn(name, house, merchant, frame, where, company)
+        _drawn(name, frame, where, company, ledger)
 
 
 def _checked(house: House, visit: Visit, frame: Frame, company: Company) -> Report | None:

@@ -70,12 +70,15 @@ def rules_page(request: Ask, house: Home, visit: Visitor) -> Response[str]:
     """The page."""
     if visit.merchant is None:
         return no_merchant(visit)
-    frame, ledger = _ledger(house, visit.merchant)
-    months = _months(ledger)
+    frame = _frame(house, visit.merchant)
+    ledger = fees.at_hand(house, visit.merchant, frame)
+    months = _months(ledger) if ledger else []
     watched = monitors.of_merchant(house.db, visit.merchant, frame)
+    if ledger is None:
+        fees.count_behind(visit.merchant, frame)
     return desk(
-        visit, "rules.html", tab="/insight", months=months[:MONTHS], more=len(months) - MONTHS, headline=_headline(months, watched, frame),
-        doubts=ledger.doubts, formula=FORMULA, label=frame.label, watched=watched, states=STATES, share_words=share_words, as_of=frame.as_of,
+        visit, "rules.html", tab="/insight", months=months[:MONTHS], more=len(months) - MONTHS, headline=_headline(months, watched, frame, counting=ledger is None),
+        doubts=ledger.doubts if ledger else (), counting=ledger is None, formula=FORMULA, label=frame.label, watched=watched, states=STATES, share_words=share_words, as_of=frame.as_of,
     )  # fmt: skip
 
 
@@ -84,7 +87,7 @@ def fees_csv(request: Ask, house: Home, visit: Visitor) -> Response[bytes] | Res
     """All months as a file."""
     if visit.merchant is None:
         return no_merchant(visit)
-    _, ledger = _ledger(house, visit.merchant)
+    ledger = fees.of_merchant(house, visit.merchant, _frame(house, visit.merchant))
     rows = [
         (
             f.month,
@@ -118,9 +121,8 @@ def monitors_csv(request: Ask, house: Home, visit: Visitor) -> Response[bytes] |
     return csv(f"{visit.merchant.name}-monitors", MONITOR_HEAD, rows)
 
 
-def _ledger(house: House, merchant: Merchant) -> tuple[Frame, FeeLedger]:
-    frame = fresh.frame(house, merchant, warm=lambda new: warm(house, merchant, new))
-    return frame, fees.of_merchant(house, merchant, frame)
+def _frame(house: House, merchant: Merchant) -> Frame:
+    return fresh.frame(house, merchant, warm=lambda new: warm(house, merchant, new))
 
 
 def _months(ledger: FeeLedger) -> list[Month]:
@@ -143,10 +145,12 @@ def _total(rows: Sequence[Fees]) -> str:
     return " and ".join(sums) or "nothing of known price"
 
 
-def _headline(months: Sequence[Month], watched: Sequence[Monitor], frame: Frame) -> str:
+def _headline(months: Sequence[Month], watched: Sequence[Monitor], frame: Frame, *, counting: bool) -> str:
     loud = [f"{m.what} is {m.status} its limit" for m in watched if m.status == "over"]
     if loud:
         return "; ".join(dict.fromkeys(loud))
+    if counting:
+        return "Fees under the rules are being counted"
     now = f"{frame.as_of:%Y-%m}"
     this = next((m for m in months if m.name == now), None)
     if this is None:
