@@ -97,6 +97,7 @@ def test_alerts_that_were_never_looked_for_are_looked_for_behind_the_page(
         page = client.get("/alerts").text
         assert "Not looked at yet" in page
         assert "Nothing is out of its band" not in page
+        assert "All quiet" not in page
         behind.wait(job_of(merchant))
         assert "collected than was owed" in client.get("/alerts").text
 
