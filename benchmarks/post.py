@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from benchmarks import ground
 from benchmarks.figures import Figure, Wrong, forget_peak, rss_mb
 from recoup.channels.languages import LANGUAGES
@@ -20,7 +22,7 @@ from recoup.channels.port import Mail, Sent
 from recoup.channels.render import render
 from recoup.channels.samples import SHOWN, sample_facts
 from recoup.channels.smtp import SmtpDoor
-from recoup.channels.smtp_settings import parse_smtp_url
+from recoup.channels.smtp_settings import CONNECTIONS, parse_smtp_url
 from recoup.engine import receive
 from recoup.engine.clock import Clock
 from recoup.engine.house import House
@@ -78,7 +80,9 @@ class _Sink(asyncio.Protocol):
             self.transport.write(b"221 bye\r\n")
             self.transport.close()
         else:
-            self.transport.write(b"250-sink\r\n250 SIZE 10000000\r\n" if verb == b"EHLO" else b"250 ok\r\n")
+            self.transport.write(
+                b"250-sink\r\n250-PIPELINING\r\n250 SIZE 10000000\r\n" if verb == b"EHLO" else b"250 ok\r\n"
+            )
 
 
 async def _serve(port: int, log: Path) -> None:
@@ -131,7 +135,8 @@ def sink() -> Iterator[Sink]:
 
 
 def rendered(kind: str, n: int) -> Iterator[Figure]:
-    """Every message in every language in turn, rendered and handed over on one connection."""
+    """Every message in every language in turn, to somebody else each about another sum, rendered and handed over on one
+    connection."""
     now = datetime(2026, 11, 4, 9, tzinfo=UTC)
     samples = [
         (step, sample_facts(step, language, cause, now, merchant="Acme", support="help@acme.example",
@@ -142,6 +147,11 @@ def rendered(kind: str, n: int) -> Iterator[Figure]:
     def letters(count: int, prefix: str) -> Iterator[Mail]:
         for number in range(count):
             step, facts = samples[number % len(samples)]
+            facts = msgspec.structs.replace(
+                facts, customer=f"Anna Example {number}", amount_minor=1_00 + number,
+                pay_url=f"https://pay.acme.example/pay/{number:040d}",
+                preferences_url=f"https://pay.acme.example/u/{number:040d}", reference=f"in_{number}",
+            )  # fmt: skip
             words = render(step, facts)
             yield Mail(
                 to=f"someone{number}@customer.example", subject=words.subject, html=words.html, text=words.text,
@@ -225,7 +235,7 @@ def _complete(house: House, taken: Counter[bytes], n: int, *, duplicates: int) -
 
 
 def killed(kind: str, n: int) -> Iterator[Figure]:
-    """A worker killed after a quarter was taken, and another that does the rest: all there, at most one twice."""
+    """A worker killed after a quarter was taken, and another that does the rest: all there, at most one a connection twice."""
     with ground.database(kind) as url, sink() as server:
         with ground.house_on(url, server.url) as house:
             queued(house, n)
@@ -241,7 +251,7 @@ def killed(kind: str, n: int) -> Iterator[Figure]:
         spent = time.perf_counter() - start
         taken = server.taken()
         with ground.house_on(url, server.url) as house:
-            _complete(house, taken, n, duplicates=1)
+            _complete(house, taken, n, duplicates=CONNECTIONS)
     twice = sum(count - 1 for count in taken.values())
     yield Figure(
         what="the rest after a worker was killed", database=kind, n=n, ours=(n - at_death) / spent, unit="/s",

@@ -112,8 +112,13 @@ class BreakingServer:
     `silent`, or an answer line to give (after a 421 it hangs up).
     """
 
-    def __init__(self, breaks: list[tuple[str, str]], mails_per_connection: int | None = None) -> None:
+    def __init__(
+        self, breaks: list[tuple[str, str]], mails_per_connection: int | None = None, pipelining: str = ""
+    ) -> None:
+        """`pipelining`: takes several commands at once (RFC 2920), and says this to DATA behind a refused recipient."""
         self.breaks = breaks
+        self.pipelining = pipelining
+        self.at_once = 0
         self.per_connection = mails_per_connection
         self.connections = 0
         self.delivered: list[bytes] = []
@@ -168,16 +173,25 @@ class BreakingServer:
 
         if not answer("greeting", "220 ready"):
             return
-        taken = 0
+        taken, refused = 0, False
         while command := reader.readline():
             verb = command[:4].decode().upper().strip()
             self.commands.append(verb)
             if verb == "MAIL" and taken == self.per_connection:
                 line.sendall(b"421 4.7.0 enough mails on this line\r\n")
                 return
-            if not answer(verb, {"DATA": "354 go", "QUIT": "221 bye"}.get(verb, "250 ok")) or verb == "QUIT":
+            usual = {"DATA": "354 go", "QUIT": "221 bye"}
+            if self.pipelining:
+                usual["EHLO"] = "250-sink\r\n250 PIPELINING"
+                usual["DATA"] = self.pipelining if refused else "354 go"
+                line_has = reader.peek() if verb == "MAIL" else b""
+                self.at_once = max(self.at_once, 1 + line_has.count(b"\n"))
+            if not answer(verb, usual.get(verb, "250 ok")) or verb == "QUIT":
                 return
-            if verb == "DATA":
+            refused = refused or (verb == "RCPT" and moment == "RCPT")
+            if verb == "RSET":
+                refused = False
+            if verb == "DATA" and not (refused and self.pipelining != "354 go"):
                 if moment == "body":
                     reader.readline()
                     return

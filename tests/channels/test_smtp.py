@@ -90,6 +90,27 @@ def test_each_recipient_gets_its_own_answer(keeper: Keeper, port: int) -> None:
     assert keeper.sessions == 1
 
 
+@pytest.mark.parametrize("after_no", ["354 go", "503 no valid recipients"])
+def test_a_server_that_takes_several_commands_at_once_gets_them_in_one_go(after_no: str) -> None:
+    with BreakingServer([("RCPT", "550 5.1.1 no such mailbox"), ("", "")], pipelining=after_no) as server:
+        (no,) = send(server.port, mail("gone@example.org", "k0"))
+        first, second = send(server.port, *mails(2))
+    assert no == Refused(code=550, text="5.1.1 no such mailbox", permanent=True)
+    assert isinstance(first, Sent)
+    assert isinstance(second, Sent)
+    assert [b.count(b"Message-ID") for b in server.delivered if b] == [1, 1]
+    assert server.at_once == 3
+
+
+@pytest.mark.parametrize("moment", ["MAIL", "RCPT", "DATA"])
+def test_a_line_lost_within_several_commands_loses_no_letter(moment: str) -> None:
+    with BreakingServer([(moment, "drop")], pipelining="354 go") as server:
+        results = send(server.port, *mails(2))
+    assert isinstance(results[0], NotSent)
+    assert isinstance(results[1], Sent)
+    assert len(server.delivered) == 1
+
+
 def test_a_refused_sender_or_mail_is_not_blamed_on_the_customer(keeper: Keeper, port: int) -> None:
     keeper.mail_answer = "553 5.7.1 sender not owned by you"
     (sender,) = send(port, mail())

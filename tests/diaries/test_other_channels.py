@@ -13,7 +13,7 @@ from recoup.channels.sms_settings import parse_sms_url
 from recoup.decide.assignment import arm_of
 from recoup.domain.experiment import Arm
 from recoup.domain.policy import Policy
-from recoup.engine import sms_news, speak
+from recoup.engine import outcomes, sms_news
 from recoup.engine.clock import SystemClock
 from recoup.insight import experiments_run as run
 from recoup.store import endpoints
@@ -257,17 +257,17 @@ def test_killed_between_sending_and_writing_down(
     numbers = [f"+49151123400{n:02d}" for n in range(20)]
     for number in numbers:
         with_phone(diary, number)
-    wrote = speak._put_out
+    wrote = outcomes.put_out
 
     def die(*args: Any) -> None:
         if len(telco.texts) == 5:
             raise Killed
         wrote(*args)
 
-    monkeypatch.setattr(speak, "_put_out", die)
+    monkeypatch.setattr(outcomes, "put_out", die)
     with pytest.raises(Killed):
         diary.until("Tue 3 Jun 09:00")
-    monkeypatch.setattr(speak, "_put_out", wrote)
+    monkeypatch.setattr(outcomes, "put_out", wrote)
     diary.house = diary.new_house(diary.url, "w_2")
     texts_by(diary, telco)
     diary.asleep_until(diary.now() + timedelta(seconds=30))
@@ -308,7 +308,7 @@ def test_a_provider_quicker_than_our_pen(begin: Begin, telco: Telco, monkeypatch
     diary = begin(rules("sms", "email"))
     texts_by(diary, telco)
     with_phone(diary)
-    wrote = speak._put_out
+    wrote = outcomes.put_out
 
     def told_first(*args: Any) -> None:
         if not diary.mailbox.letters and telco.texts:
@@ -316,7 +316,7 @@ def test_a_provider_quicker_than_our_pen(begin: Begin, telco: Telco, monkeypatch
             sms_news.take(diary.house, diary.merchant, news)
         wrote(*args)
 
-    monkeypatch.setattr(speak, "_put_out", told_first)
+    monkeypatch.setattr(outcomes, "put_out", told_first)
     diary.until("Tue 3 Jun 09:00")
     assert (len(telco.texts), diary.told()) == (1, ["notice"])
     moved = [(m.status, m.channel) for m in diary.facts("c_1", "message_moved")]

@@ -18,7 +18,7 @@ _NAMED = re.compile(
 HOUSE_WIDE = (
     re.compile(r"FROM api_keys\s+WHERE api_keys\.id ="),  # a key names its merchant
     re.compile(r"(FROM|UPDATE) sessions\b"),  # of people, who may see several merchants
-    re.compile(r"FROM outbox\s+WHERE \(outbox\.address IN"),  # one budget a person, over all brands
+    re.compile(r"FROM outbox\s+WHERE outbox\.(address|phone) IN"),  # one budget a person, over all brands
     re.compile(r"FROM outbox\s+WHERE outbox\.mark ="),  # the digest of merchant and letter
 )
 _READS = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)", re.IGNORECASE)

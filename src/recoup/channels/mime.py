@@ -7,9 +7,10 @@ time on the same bytes and hand-over rate is a promise; the tests parse every sh
 from __future__ import annotations
 
 import binascii
+import functools
 import hashlib
 import re
-from email.header import Header
+from collections.abc import Iterator
 from email.utils import format_datetime, formatdate
 
 import msgspec
@@ -20,7 +21,8 @@ from recoup.channels.port import About, Mail
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,70}\Z")
 _URL = re.compile(r"https?://[^\s<>,\"]+\Z")
 _BREAKS = re.compile(r"\r\n?")
-_LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
+_WORD_ROOM, _LINE_ROOM = 75, 76
+"""How long an encoded word and a header line may be (RFC 2047)."""
 _DOUBLE_DOT = re.compile(rb"^\.\.", re.MULTILINE)
 _OURS = frozenset(
     {
@@ -109,7 +111,7 @@ def compose(
         sender=from_.written,
         recipient=to.written,
         message_id=ref,
-        body=_LINE_DOT.sub(b"..", body),
+        body=body.replace(b"\n.", b"\n.."),
         needs_utf8=not written.isascii(),
         sender_name=name,
         reply_to=replies,
@@ -141,8 +143,26 @@ def _words(header: str, text: str) -> str:
 
 
 def _encoded(header: str, text: str) -> str:
-    charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"
-    return Header(text, charset, maxlinelen=76, header_name=header).encode(linesep="\r\n")
+    """The text as encoded words (RFC 2047), folded so that no line is too long.
+
+    By hand, because `email.header` takes a third of the time of a whole letter for one subject.
+    """
+    room, words = min(_WORD_ROOM, _LINE_ROOM - len(header) - 2), list[str]()
+    for piece in _pieces(text, room):
+        words.append(f"=?utf-8?b?{binascii.b2a_base64(piece, newline=False).decode()}?=")
+    return "\r\n ".join(words)
+
+
+def _pieces(text: str, first: int) -> Iterator[bytes]:
+    """The text in pieces whose encoded words fit, the first into `first` characters; no character is cut apart."""
+    room, piece = (first - 12) // 4 * 3, b""
+    for char in text:
+        raw = char.encode()
+        if len(piece) + len(raw) > room:
+            yield piece
+            room, piece = (_WORD_ROOM - 12) // 4 * 3, b""
+        piece += raw
+    yield piece
 
 
 def _refuse_control(field: str, text: str) -> None:
@@ -203,8 +223,21 @@ def _alternatives(mail: Mail, ref: str) -> bytes:
 
 
 def _part(text: str, field: str) -> bytes:
+    """The text as quoted-printable. Lines are broken softly between tags: nine pieces in ten are those of every letter."""
     try:
-        data = _BREAKS.sub("\n", text).encode()
+        return b"\r\n".join(map(_line, _BREAKS.sub("\n", text).split("\n")))
     except UnicodeEncodeError as exc:
         raise Unsendable("message", f"{field} holds half of a character (a lone surrogate)") from exc
-    return binascii.b2a_qp(data, istext=True).replace(b"\n", b"\r\n")
+
+
+def _line(text: str) -> bytes:
+    first, *more = text.split("><")
+    if not more:
+        return _piece(first)
+    pieces = (_piece(f"{first}>"), *(_piece(f"<{tag}>") for tag in more[:-1]), _piece(f"<{more[-1]}"))
+    return b"=\r\n".join(pieces)
+
+
+@functools.lru_cache(maxsize=4096)
+def _piece(text: str) -> bytes:
+    return binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", b"\r\n")

@@ -6,8 +6,7 @@ import functools
 from importlib import resources
 
 import mjml
-from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Environment, StrictUndefined, Template
 
 from recoup.channels import texts
 from recoup.channels.colours import palette
@@ -54,7 +53,8 @@ def compile_page() -> str:
 
 @functools.cache
 def _page() -> Template:
-    environment = ImmutableSandboxedEnvironment(
+    # The one template is ours, and what others wrote is only ever filled in: a sandbox would guard nothing, at twice the time.
+    environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(compile_page())

@@ -49,6 +49,11 @@ class SmtpDoor:
         self._patience = patience or Patience()
         self._trust = trust
 
+    @property
+    def connections(self) -> int:
+        """Over how many connections a batch may leave at once; each call of `send_batch` is one."""
+        return self._settings.connections
+
     def send_batch(self, mails: Iterable[Mail]) -> Iterator[MailResult]:
         """One result per mail, in order, each sent only when asked for; see `MailDoor`.
 
@@ -115,18 +120,49 @@ def _transaction(smtp: smtplib.SMTP, letter: Letter, patience: Patience) -> Mail
         whose: About = "sender" if letter.recipient.isascii() else "recipient"
         return Refused(code=0, text=text, permanent=True, about=whose)
     smtp.command_encoding = "utf-8" if letter.needs_utf8 else "ascii"
-    steps: tuple[tuple[str, str, tuple[int, ...], About], ...] = (
+    steps: _Steps = (
         ("MAIL", f"FROM:<{letter.sender}>{_options(smtp, letter)}", (250,), "sender"),
         ("RCPT", f"TO:<{letter.recipient}>", (250, 251), "recipient"),
         ("DATA", "", (_GO_AHEAD,), "message"),
     )
+    refused = _together(smtp, steps) if smtp.has_extn("pipelining") else _one_by_one(smtp, steps)
+    if refused is not None:
+        return refused
+    # Body and closing dot go separately: a line lost before the dot is certainly undelivered.
+    smtp.send(letter.body)
+    return _verdict(smtp, letter, patience)
+
+
+_Steps = tuple[tuple[str, str, tuple[int, ...], About], ...]
+"""Command, argument, the answers that are a yes, and of whom a no speaks."""
+
+
+def _one_by_one(smtp: smtplib.SMTP, steps: _Steps) -> Refused | None:
     for command, argument, welcome, about in steps:
         code, answer = smtp.docmd(command, argument)
         if code not in welcome:
             return _refusal(smtp, code, answer, about)
-    # Body and closing dot go separately: a line lost before the dot is certainly undelivered.
-    smtp.send(letter.body)
-    return _verdict(smtp, letter, patience)
+    return None
+
+
+def _together(smtp: smtplib.SMTP, steps: _Steps) -> Refused | None:
+    """The same in one go where the server takes it (RFC 2920): one round trip instead of three. The first no counts.
+
+    A server that says no to the recipient and goes on to DATA all the same gets a lone dot: a letter to nobody.
+    """
+    lines = [f"{command} {argument}".rstrip() for command, argument, _, _ in steps]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("an address holds a line break")
+    smtp.send("".join(f"{line}\r\n" for line in lines))
+    answers = [smtp.getreply() for _ in steps]
+    for (code, answer), (_, _, welcome, about) in zip(answers, steps, strict=True):
+        if code in welcome:
+            continue
+        if answers[-1][0] == _GO_AHEAD:
+            smtp.send(".\r\n")
+            smtp.getreply()
+        return _refusal(smtp, code, answer, about)
+    return None
 
 
 def _verdict(smtp: smtplib.SMTP, letter: Letter, patience: Patience) -> MailResult:

@@ -12,7 +12,10 @@ from recoup.channels.address import BadAddress, check_address
 
 StartTls = Literal["auto", "yes", "no"]
 _DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
-_OPTIONS = frozenset({"starttls", "from", "reply_to", "name", "bounces"})
+_OPTIONS = frozenset({"starttls", "from", "reply_to", "name", "bounces", "connections"})
+CONNECTIONS = 4
+"""Over how many connections letters leave at once where nothing is said."""
+MOST_CONNECTIONS = 20
 _MARK_ROOM = 64 - len("+") - 40
 """How long the part before the @ of `bounces=` may be, so that a letter's mark fits behind it."""
 _HOST = re.compile(r"[A-Za-z0-9._:-]+\Z")
@@ -40,6 +43,7 @@ class SmtpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sender_name: str | None = None
     reply_to: str | None = None
     bounces: str | None = None
+    connections: int = CONNECTIONS
 
     def envelope_sender(self, mark: str, sender: str) -> str:
         """Where what cannot be delivered of the letter with this mark goes back to."""
@@ -61,7 +65,7 @@ class SmtpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 def parse_smtp_url(url: str) -> SmtpSettings:
     """Settings from `smtp[s]://[user:pass@]host[:port]?from=...[&reply_to=][&name=][&bounces=]
-    [&starttls=auto|yes|no]`.
+    [&connections=][&starttls=auto|yes|no]`.
 
     User and password are percent-decoded; the port is 587 (`smtp`) or 465 (`smtps`) unless given.
     Raises BadSmtpUrl.
@@ -94,6 +98,7 @@ def parse_smtp_url(url: str) -> SmtpSettings:
         sender_name=_name(options),
         reply_to=_address(options, "reply_to"),
         bounces=_bounces(options),
+        connections=_connections(options),
     )
 
 
@@ -142,6 +147,22 @@ def _bounces(options: dict[str, str]) -> str | None:
             "shorten it: a mark of 40 is put behind it",
         )
     return address
+
+
+def _connections(options: dict[str, str]) -> int:
+    try:
+        return connections_of(options)
+    except ValueError as exc:
+        raise _bad(str(exc), "leave it out for 4") from exc
+
+
+def connections_of(options: dict[str, str]) -> int:
+    """Over how many connections letters leave at once. Raises ValueError, which says what is wrong."""
+    said = options.get("connections", str(CONNECTIONS))
+    number = int(said) if said.isascii() and said.isdigit() and len(said) < 4 else 0
+    if not 1 <= number <= MOST_CONNECTIONS:
+        raise ValueError(f"connections= is no number from 1 to {MOST_CONNECTIONS}")
+    return number
 
 
 def _starttls(options: dict[str, str], tls: bool) -> StartTls:

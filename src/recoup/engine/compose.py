@@ -62,6 +62,11 @@ def door_of(house: House, merchant: Merchant, channel: str) -> port.Door[port.Me
     return cast("port.Door[port.Message]", texts or house.mail_door(house, merchant))
 
 
+def connections_of(door: port.Door[port.Message]) -> int:
+    """Over how many connections a door may be sent through at once: one where it does not say."""
+    return int(getattr(door, "connections", 1))
+
+
 def compose(house: House, merchant: Merchant, channel: str, asked: Asked) -> Written:
     """The finished message. Raises `BadFacts` and `NotToBeSaid`."""
     step, facts = _facts(house, merchant, asked)

@@ -20,6 +20,7 @@ from recoup.engine.compose import door_of
 from recoup.engine.house import House
 from recoup.engine.letters import method_label, some_subscription
 from recoup.engine.links import CARD_FOR
+from recoup.engine.looking import told_to
 from recoup.engine.recheck import Verdict, within_budget, zones_of_reader
 from recoup.store import boxes, cases, customers, renewals, short_links, stopped
 from recoup.store import wordings as own_words
@@ -210,7 +211,9 @@ def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, no
     contact = customers.contacts(tx, merchant.id, [customer_id]).get(customer_id)
     mine = renewals.of_customers(tx, merchant.id, [customer_id])
     renewal = next((r for c, r in mine if item.once_key.startswith(f"{_card(c, r)}:")), None)
-    way = reach.choose_among(house, tx, merchant, item, reach.channels_of(policy, STEP), contact, now)
+    channels = reach.channels_of(policy, STEP)
+    ground = reach.ground_of(house, tx, merchant, [contact], channels)
+    way = reach.choose_among(item, channels, contact, now, ground)
     why = _why_not(tx, merchant, policy, item, renewal, contact, now)
     if why is None and way.channel is None:
         # Of a notice that was refused, the refusal says more than what else does not reach.
@@ -223,8 +226,8 @@ def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, no
     if over > now:
         return _Checked(renewal, contact, way, Verdict("wait", "quiet hours where the customer is", over))
     budget = policy.message_limits.per_customer
-    verdict = within_budget(house, tx, merchant, budget, contact.id, contact, now)
-    return _Checked(renewal, contact, way, verdict)
+    told = told_to(tx, merchant, contact, ground, budget, now)
+    return _Checked(renewal, contact, way, within_budget(budget, told, now))
 
 
 def _why_not(

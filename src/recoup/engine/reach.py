@@ -7,7 +7,6 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from recoup.channels.numbers import BadNumber, check_number
-from recoup.domain.case import Case
 from recoup.domain.instants import from_micros, to_micros
 from recoup.domain.policy import CHANNELS, Policy
 from recoup.engine import pushing
@@ -77,38 +76,28 @@ def channels_of(policy: Policy, step: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys((EMAIL, *(c for r in policy.message for c in r.channels))))
 
 
-def by_mail_alone(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, case: Case, now: datetime
-) -> bool:
-    """Whether a message has no other channel than e-mail, whoever it goes to."""
-    policy = house.policy(tx, merchant.id, case.policy).for_case(case.view(now))
-    return channels_of(policy, item.step) == (EMAIL,)
-
-
 def choose(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, case: Case, contact: Contact | None, now: datetime
+    house: House, tx: Connection, merchant: Merchant, item: OutItem, policy: Policy, contact: Contact | None, now: datetime
 ) -> Way:  # fmt: skip
-    """How this message goes now. One whose door has been shut for an hour is left for the next that reaches."""
-    if item.kind == "copy":  # further people are known by their mail address alone
-        against = why_not(house, tx, merchant, contact, EMAIL)
-        return Way(channel=EMAIL) if against is None else Way(channel=None, why=against)
-    policy = house.policy(tx, merchant.id, case.policy).for_case(case.view(now))
-    return choose_among(house, tx, merchant, item, channels_of(policy, item.step), contact, now)
+    """How this message goes now, by the rules its case follows."""
+    channels = channels_for(policy, item)
+    return choose_among(item, channels, contact, now, ground_of(house, tx, merchant, [contact], channels))
+
+
+def channels_for(policy: Policy, item: OutItem) -> tuple[str, ...]:
+    """The channels of an item: those of its step, and e-mail for further people, who are known by their address alone."""
+    return (EMAIL,) if item.kind == "copy" else channels_of(policy, item.step)
 
 
 def choose_among(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, channels: Sequence[str], contact: Contact | None,
-    now: datetime,
-) -> Way:  # fmt: skip
-    """The same of what is said to the customer alone, by one of these channels, first choice first."""
-    notes = notes_of(item)
+    item: OutItem, channels: Sequence[str], contact: Contact | None, now: datetime, ground: "Ground"
+) -> Way:
+    """Which of these channels, first choice first. One whose door has been shut for an hour is left for the next."""
+    notes = Notes() if item.kind == "copy" else notes_of(item)
     open_now, shut, why = [], [], []
     for channel in channels:
-        against = (
-            f"{CHANNELS[channel]} was refused"
-            if channel in notes.not_by
-            else why_not(house, tx, merchant, contact, channel)
-        )
+        refused = channel in notes.not_by
+        against = f"{CHANNELS[channel]} was refused" if refused else _against(ground, contact, channel)
         if against is not None:
             why.append(against)
         elif channel in notes.shut and now - from_micros(notes.shut[channel]) >= PATIENCE:
@@ -119,18 +108,20 @@ def choose_among(
     return Way(channel=chosen, why="; ".join(why))
 
 
-class _Ground(msgspec.Struct, frozen=True):
-    """What decides whether channels reach, read once for many customers: where nothing is sent any more and why, the
-    channels some app listens to, and whether text messages have a provider."""
+class Ground(msgspec.Struct, frozen=True):
+    """What decides whether channels reach, read once for many customers: the digests of their addresses and numbers, where
+    nothing is sent any more and why, the channels some app listens to, and whether text messages have a provider."""
 
+    digests: dict[str, str]
     stops: dict[str, str]
     apps: frozenset[str]
     texts: bool
 
 
-def _ground(
+def ground_of(
     house: House, tx: Connection, merchant: Merchant, contacts: Iterable[Contact | None], channels: Sequence[str]
-) -> _Ground:  # fmt: skip
+) -> Ground:  # fmt: skip
+    """What decides whether these channels reach these people, read at once."""
     digests = {
         address: house.links.address_digest(address)
         for contact in contacts
@@ -140,7 +131,8 @@ def _ground(
     }
     stops = stopped.known(tx, merchant.id, set(digests.values()))
     apps = [c for c in channels if c in pushing.CHANNELS and pushing.listening(tx, merchant.id, c)]
-    return _Ground(
+    return Ground(
+        digests=digests,
         stops={a: stops[digest] for a, digest in digests.items() if digest in stops},
         apps=frozenset(apps),
         texts=SMS in channels and house.sms_door(house, merchant) is not None,
@@ -151,10 +143,10 @@ def why_not(
     house: House, tx: Connection, merchant: Merchant, contact: Contact | None, channel: str
 ) -> str | None:
     """Why a channel does not reach this customer; None where it does."""
-    return _against(_ground(house, tx, merchant, [contact], [channel]), contact, channel)
+    return _against(ground_of(house, tx, merchant, [contact], [channel]), contact, channel)
 
 
-def _against(ground: _Ground, contact: Contact | None, channel: str) -> str | None:
+def _against(ground: Ground, contact: Contact | None, channel: str) -> str | None:
     if channel == EMAIL:
         if contact is None or not contact.email:
             return NO_ADDRESS
@@ -167,7 +159,7 @@ def _against(ground: _Ground, contact: Contact | None, channel: str) -> str | No
         f"{CHANNELS[channel]} reaches no customer")  # fmt: skip
 
 
-def _why_no_sms(ground: _Ground, contact: Contact | None) -> str | None:
+def _why_no_sms(ground: Ground, contact: Contact | None) -> str | None:
     if contact is None or not contact.phone:
         return "no phone number is known for this customer"
     if contact.sms_consent_at is None:
@@ -183,7 +175,7 @@ def _why_no_sms(ground: _Ground, contact: Contact | None) -> str | None:
     return _stopped(ground, contact.phone, "the number")
 
 
-def _stopped(ground: _Ground, address: str, what: str) -> str | None:
+def _stopped(ground: Ground, address: str, what: str) -> str | None:
     why = ground.stops.get(address)
     return None if why is None else f"nothing is sent to {what} any more: {why}"
 
@@ -194,5 +186,5 @@ def reached(
     """Which of `channels` reach each of these customers now, for a plan; everything is looked at again when it is sent."""
     wanted = sorted(set(ids))
     known = customers.contacts(tx, merchant.id, wanted)
-    ground = _ground(house, tx, merchant, known.values(), channels)
+    ground = ground_of(house, tx, merchant, known.values(), channels)
     return {id: frozenset(c for c in channels if _against(ground, known.get(id), c) is None) for id in wanted}

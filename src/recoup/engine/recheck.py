@@ -1,10 +1,11 @@
 """Every reason why a message that was right when it was decided may be wrong at the moment of sending."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from recoup.channels.numbers import zones_of
 from recoup.decide import announce
@@ -13,17 +14,14 @@ from recoup.domain.case import IN_FLIGHT, Case, State
 from recoup.domain.decline import hands_over, understand
 from recoup.domain.experiment import withheld
 from recoup.domain.instants import zone
-from recoup.domain.policy import parse_budget
+from recoup.domain.policy import Policy, parse_budget
 from recoup.domain.reach import ARRIVED
 from recoup.domain.view import Result
 from recoup.engine import winback
-from recoup.engine.house import House
 from recoup.engine.reach import Way
 from recoup.psp import port
-from recoup.store import boxes
 from recoup.store.boxes import OutItem
 from recoup.store.customers import Contact
-from recoup.store.merchants import Merchant
 
 RECEIPT = "recovered"
 ANSWER_SOON = timedelta(seconds=30)
@@ -32,6 +30,7 @@ UNSETTLED = timedelta(hours=6)
 MOST_ZONES = 12
 """A number that may be in more zones than these says nothing about its owner's clock."""
 NOT_THEIRS = "what is wrong is not the customer's to mend; a person looks at it"
+QUIET = "quiet hours where the customer is"
 DECEASED = "nobody writes to the dead; a person looks after this case"
 
 
@@ -49,17 +48,29 @@ class Verdict(msgspec.Struct, frozen=True):
 SEND = Verdict("send")
 
 
-def may_leave(
-    house: House,
-    tx: Connection,
-    merchant: Merchant,
-    item: OutItem,
-    case: Case,
-    contact: Contact | None,
-    way: Way,
-    now: datetime,
-) -> Verdict:
-    """What the house itself knows against this message now. `contact` is whom it goes to, `way` the channel."""
+class Told(NamedTuple):
+    """When a person was written to: as this customer, and as somebody else, by this merchant or another of this house."""
+
+    own: Sequence[datetime] = ()
+    elsewhere: Sequence[datetime] = ()
+
+
+class Facing(msgspec.Struct, frozen=True, kw_only=True):
+    """What speaks for and against one message: its case, whom it goes to and how, the rules the case follows, what the
+    person has been told, and for a win-back why it must not leave (None: it may)."""
+
+    item: OutItem
+    case: Case
+    contact: Contact | None
+    way: Way
+    rules: Policy
+    told: Told
+    ended: str | None = None
+
+
+def may_leave(facing: Facing, now: datetime) -> Verdict:
+    """What the house itself knows against this message now."""
+    item, case, contact, way = facing.item, facing.case, facing.contact, facing.way
     if contact is None or way.channel is None:
         return Verdict("nobody", way.why)
     if contact.deleted_at is not None:
@@ -68,15 +79,13 @@ def may_leave(
     if silence is not None:
         return Verdict("withdraw", silence)
     if item.step == RECEIPT:
-        return (
-            SEND if case.state is State.RECOVERED else Verdict("withdraw", f"the case is {case.state} by now")
-        )
+        recovered = case.state is State.RECOVERED
+        return SEND if recovered else Verdict("withdraw", f"the case is {case.state} by now")
     experiment = withheld(case.arms, item.step or "")
     if experiment is not None:
         return Verdict("withdraw", f"withheld by the experiment {experiment}")
     if item.step == winback.STEP:
-        why = winback.why_not(tx, merchant, case, contact)
-        return Verdict("withdraw", why) if why else polite(house, tx, merchant, item, case, contact, way, now)
+        return Verdict("withdraw", facing.ended) if facing.ended else _polite(facing, contact, now)
     if case.hold is not None:
         return Verdict("withdraw", f"the case is held: {case.hold.reason}")
     if case.state in (State.RECOVERED, State.LOST_VOLUNTARY, State.EXCLUDED, State.DISPUTED):
@@ -84,7 +93,7 @@ def may_leave(
     if case.state is State.LOST and case.action is None:
         return Verdict("withdraw", "the debt was written off")
     if item.step == announce.STEP:
-        return _debit_notice(house, tx, merchant, item, case, contact, way, now)
+        return _debit_notice(facing, contact, now)
     if not contact.preferences.reminders and not (item.step or "").startswith("final"):
         return Verdict("withdraw", "the customer asked for no reminders")
     if _newer_waits(case, item):
@@ -92,7 +101,7 @@ def may_leave(
     if case.state in IN_FLIGHT:
         wait = UNSETTLED if case.state is State.SETTLING else ANSWER_SOON
         return Verdict("wait", "a payment is on its way; its answer comes first", now + wait)
-    return polite(house, tx, merchant, item, case, contact, way, now)
+    return _polite(facing, contact, now)
 
 
 def _silence(case: Case, item: OutItem) -> str | None:
@@ -117,27 +126,23 @@ def _newer_waits(case: Case, item: OutItem) -> bool:
     return any(m.step not in passing and (m.status == "queued" or m.status in ARRIVED) for m in later)
 
 
-def _debit_notice(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, case: Case, contact: Contact, way: Way, now: datetime
-) -> Verdict:  # fmt: skip
+def _debit_notice(facing: Facing, contact: Contact, now: datetime) -> Verdict:
     """A notice before a debit leaves while the debit it names is the plan and its time can still pass, else never.
 
     It is owed whatever the customer wants to hear and however much they heard; only the night holds it.
     """
+    item, case = facing.item, facing.case
     told = announce.notice_of(case.messages, item.once_key)
     method = announce.debited(case.plan, told.debit_at if told is not None else None)
     if told is None or told.debit_at is None or method is None:
         return Verdict("withdraw", "the debit it tells of is not planned any more")
     if told.debit_minor != case.debt.amount_minor:
         return Verdict("withdraw", "another amount is due by now")
-    view = case.view(now)
-    policy = house.policy(tx, merchant.id, case.policy).for_case(view)
-    over = policy.message_limits.quiet_until(
-        now, way.channel or "email", zones_of_reader(contact, way, case.customer.timezone)
-    )
+    over = _quiet_until(facing, contact, now)
     if over > now:
-        return Verdict("wait", "quiet hours where the customer is", over)
-    wanted = notice_of(view, view.method(method), told.debit_at, policy.timing)
+        return Verdict("wait", QUIET, over)
+    view = case.view(now)
+    wanted = notice_of(view, view.method(method), told.debit_at, facing.rules.timing)
     if item.kind == "message" and wanted is not None and wanted.debit_from(now) > told.debit_at:
         return Verdict(
             "withdraw", "it comes too late for the debit it tells of, which is planned and told anew"
@@ -145,43 +150,32 @@ def _debit_notice(
     return SEND
 
 
-def polite(
-    house: House,
-    tx: Connection,
-    merchant: Merchant,
-    item: OutItem,
-    case: Case,
-    contact: Contact,
-    way: Way,
-    now: datetime,
-) -> Verdict:
+def _quiet_until(facing: Facing, contact: Contact, now: datetime) -> datetime:
+    zones = zones_of_reader(contact, facing.way, facing.case.customer.timezone)
+    return facing.rules.message_limits.quiet_until(now, facing.way.channel or "email", zones)
+
+
+def _polite(facing: Facing, contact: Contact, now: datetime) -> Verdict:
     """Quiet hours and the person's budget once more: a message may have waited for long."""
-    limits = house.policy(tx, merchant.id, case.policy).for_case(case.view(now)).message_limits
-    over = limits.quiet_until(now, way.channel, zones_of_reader(contact, way, case.customer.timezone))
+    over = _quiet_until(facing, contact, now)
     if over > now:
-        return Verdict("wait", "quiet hours where the customer is", over)
-    return within_budget(
-        house, tx, merchant, limits.per_customer, case.customer.id, contact, now, own=item.kind == "message"
-    )
+        return Verdict("wait", QUIET, over)
+    return within_budget(facing.rules.message_limits.per_customer, facing.told, now)
 
 
-def within_budget(
-    house: House, tx: Connection, merchant: Merchant, budget: str | None, customer_id: str, contact: Contact, now: datetime,
-    *, own: bool = True,
-) -> Verdict:  # fmt: skip
-    """Whether this person may be written to once more. `own`: it is the customer, not a further person of theirs."""
+def within_budget(budget: str | None, told: Told, now: datetime) -> Verdict:
+    """Whether a person who was told so much may be written to once more."""
     if budget is None:
         return SEND
     count, span = parse_budget(budget)
-    sent = boxes.sent_to(tx, merchant.id, customer_id, now - span) if own else []
-    elsewhere = _elsewhere(house, tx, merchant, customer_id, contact, now - span)
-    told = sorted([*sent, *elsewhere])
-    if len(told) < count:
+    elsewhere = [at for at in told.elsewhere if at > now - span]
+    all_told = sorted([*(at for at in told.own if at > now - span), *elsewhere])
+    if len(all_told) < count:
         return SEND
     whose = "the customer's budget"
     if elsewhere:
         whose += ", counted over everything sent to this address,"
-    return Verdict("wait", f"{whose} ({budget}) is used up", told[-count] + span)
+    return Verdict("wait", f"{whose} ({budget}) is used up", all_told[-count] + span)
 
 
 def zones_of_reader(contact: Contact, way: Way, told: str | None = None) -> list[ZoneInfo]:
@@ -192,21 +186,6 @@ def zones_of_reader(contact: Contact, way: Way, told: str | None = None) -> list
         if 0 < len(found) <= MOST_ZONES:
             return [zone(name) for name in found]
     return [zone(told or "UTC")]
-
-
-def _elsewhere(
-    house: House, tx: Connection, merchant: Merchant, customer_id: str, contact: Contact, since: datetime
-) -> list[datetime]:
-    """When the same address or number was written to as another customer, by this merchant or by another of this house.
-
-    A merchant on a test clock lives in another time and counts for itself.
-    """
-    known = [house.links.address_digest(each) for each in (contact.email, contact.phone) if each]
-    if merchant.on_test_clock or not known:
-        return []
-    rows = boxes.sent_to_address(tx, known, since)
-    own = (merchant.id, customer_id)
-    return [at for merchant_id, customer_id, at in rows if (merchant_id, customer_id) != own]
 
 
 def still_due(gateway: port.Gateway, case: Case, now: datetime, *, over: bool = False) -> Verdict:

@@ -1,5 +1,6 @@
 """Whom a message goes to: the customer, and further people named for them, each with a letter of their own."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -45,17 +46,22 @@ def person(email: str, role: str, customer_id: str, name: str | None, locale: st
     )
 
 
-def copies(tx: Connection, merchant: Merchant, case: Case, item: OutItem, now: datetime) -> int:
-    """Queues the copies that belong to a message that has just been sent; how many.
+def copies(tx: Connection, merchant: Merchant, sent: Iterable[tuple[Case, OutItem]], now: datetime) -> int:
+    """Queues the copies that belong to messages that have just been sent; how many.
 
     A billing contact gets every message about an open payment; the owner of the account the last one.
     """
-    if item.kind != "message" or item.step in _FOR_ONE:
+    told = [(case, item) for case, item in sent if item.kind == "message" and item.step not in _FOR_ONE]
+    if not told:
         return 0
-    final = (item.step or "").startswith("final")
-    named = contacts.of_customer(tx, merchant.id, case.customer.id)
-    wanted = [p for p in named if p.role == "billing" or (p.role == "owner" and final)]
-    return boxes.put(tx, [_copy(item, who, now) for who in wanted])
+    named = contacts.of_customers(tx, merchant.id, {case.customer.id for case, _ in told})
+    wanted = [
+        _copy(item, who, now)
+        for case, item in told
+        for who in named.get(case.customer.id, ())
+        if who.role == "billing" or (who.role == "owner" and (item.step or "").startswith("final"))
+    ]
+    return boxes.put(tx, wanted)
 
 
 def instead(
@@ -109,7 +115,8 @@ def another_way(
     body = reach.refused_by(item, not_by)
     customer = customers.contacts(tx, merchant.id, [case.customer.id]).get(case.customer.id)
     tried = msgspec.structs.replace(item, body=body)
-    way = reach.choose(house, tx, merchant, tried, case, customer, now)
+    rules = house.policy(tx, merchant.id, case.policy).for_case(case.view(now))
+    way = reach.choose(house, tx, merchant, tried, rules, customer, now)
     if way.channel is None:
         return None
     why = f"{CHANNELS[not_by]} was refused; it goes by {CHANNELS[way.channel]}"
@@ -124,11 +131,12 @@ def another_way(
     return way.channel
 
 
-def reader_of(tx: Connection, merchant: Merchant, item: OutItem, customer: Contact | None) -> Contact | None:
-    """Whom an item goes to: the customer, or for a copy the person it names, in the customer's customs where unsaid."""
+def reader_of(item: OutItem, customer: Contact | None, people: Mapping[str, Person]) -> Contact | None:
+    """Whom an item goes to: the customer, or for a copy the one of these people it names, in the customer's customs where
+    unsaid."""
     if item.kind == "message":
         return customer
-    who = contacts.get(tx, merchant.id, person_of(item))
+    who = people.get(person_of(item))
     if who is None or customer is None or customer.deleted_at is not None:
         return None
     return Contact(

@@ -15,7 +15,7 @@ from recoup.domain.reach import is_further
 from recoup.engine import notices, recipients
 from recoup.engine.house import House
 from recoup.engine.silence import no_more_reminders
-from recoup.store import boxes, cases, customers, reports, stopped
+from recoup.store import boxes, cases, contacts, customers, reports, stopped
 from recoup.store.boxes import Arrived, InItem
 from recoup.store.engines import writing
 from recoup.store.merchants import Merchant
@@ -377,7 +377,9 @@ class _Told:
         item = self.letter.item
         who = item.customer_id or ""
         customer = customers.contacts(self.tx, self.merchant.id, [who]).get(who)
-        reader = recipients.reader_of(self.tx, self.merchant, item, customer)
+        named = [recipients.person_of(item)] if item.kind == "copy" else []
+        people = contacts.known(self.tx, self.merchant.id, named) if named else {}
+        reader = recipients.reader_of(item, customer, people)
         return self.house.links.address_digest(reader.email) if reader and reader.email else None
 
     def _instead(self) -> str:

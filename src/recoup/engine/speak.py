@@ -1,61 +1,51 @@
-"""Carries the outbox out: everything is checked again at the moment of sending, then sent once."""
+"""Carries the outbox out: everything is checked again at the moment of sending, then sent once.
 
-from collections import defaultdict
+What a batch knows of its messages is read at once. Then each is written, the biller is asked, and one short look says
+whether anything has moved since; where it has, everything is read again. Only then it leaves. A door that takes several
+connections is sent through by as many threads, and what one person is told goes over one of them.
+"""
+
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
+import sqlalchemy as sa
 import structlog
-from sqlalchemy.engine import Connection
 
 from recoup.channels import port as mail
 from recoup.channels.facts import BadFacts
 from recoup.channels.words import NotToBeSaid, Wording
-from recoup.domain import facts as f
-from recoup.domain.case import Case, State
+from recoup.domain.case import State
 from recoup.domain.experiment import Plan
 from recoup.domain.policy import CHANNELS
-from recoup.engine import endings, expiring, notices, reach, recipients, silence, sms_news, winback
+from recoup.engine import endings, expiring, outcomes, reach, winback
 from recoup.engine.charge import BELIEVE_DUE_FOR
-from recoup.engine.compose import Asked, compose, door_of
+from recoup.engine.compose import Asked, Written, compose, connections_of, door_of
 from recoup.engine.house import House
-from recoup.engine.ids import draw
-from recoup.engine.planning import ENGINE
-from recoup.engine.reach import Way
-from recoup.engine.recheck import ANSWER_SOON, RECEIPT, Verdict, may_leave, still_due
+from recoup.engine.looking import Found, Looked, NotOurs, look, unmoved
+from recoup.engine.outcomes import Book, Leaving
+from recoup.engine.recheck import ANSWER_SOON, RECEIPT, SEND, Verdict, still_due
 from recoup.engine.record import bring_up_to_date
-from recoup.engine.together import TOLD, companions
+from recoup.engine.together import WITHIN, companions
 from recoup.psp import port
-from recoup.store import boxes, cases, customers, experiments, heartbeat
+from recoup.store import boxes, cases, experiments, heartbeat, leaving
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
-from recoup.store.customers import Contact
-from recoup.store.engines import reading, writing
+from recoup.store.engines import glancing, reading, writing
 from recoup.store.merchants import Merchant
 
 log = structlog.get_logger()
 
-BACK_OFF = (timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=3), timedelta(minutes=5))
-"""How long a message waits after the mail server could not be reached; the last one repeats, with jitter."""
-MOST_REFUSALS = 5
 OUTAGE = 2
 """So many letters running that found nobody at the mail server mean that the others need not be tried now."""
-
-
-class Leaving(msgspec.Struct, frozen=True, kw_only=True):
-    """A message on its way out: by which channel, to whom, the messages that it tells of too, and its sides in tests of words."""
-
-    item: OutItem
-    case: Case
-    channel: str
-    reader: Contact
-    told: tuple[OutItem, ...] = ()
-    arms: tuple[str, ...] = ()
-
-    @property
-    def door(self) -> str:
-        return silence.door_of(self.channel)
+FEW = 10
+"""A further connection is opened for every so many messages."""
+LOOKS = 3
+"""So often a message is made anew because something has moved; then it waits a moment."""
+POISON = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.NotSupportedError)
+"""What the database says of one wrong value; anything else of its own is trouble that passes, and no fault of a message."""
 
 
 class Said(NamedTuple):
@@ -63,15 +53,6 @@ class Said(NamedTuple):
 
     wordings: Mapping[str, Wording]
     tests: Sequence[Plan]
-
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """A message looked at: the case as it stands, whom it goes to and how, and what the house knows against it."""
-
-    case: Case
-    reader: Contact | None
-    way: Way
-    verdict: Verdict
 
 
 def speak(house: House, merchant: Merchant, *, limit: int = 100) -> int:
@@ -85,8 +66,9 @@ def speak(house: House, merchant: Merchant, *, limit: int = 100) -> int:
     for item in items:
         if item.kind not in boxes.MESSAGES:
             _carry_out(house, merchant, item)
-    for channel, mine in _by_channel(house, merchant, [i for i in items if i.kind in boxes.MESSAGES]).items():
-        _send(house, merchant, channel, mine)
+    letters = [item for item in items if item.kind in boxes.MESSAGES]
+    if letters:
+        _send_all(house, merchant, letters)
     return len(items)
 
 
@@ -99,7 +81,8 @@ def _carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
             expiring.carry_out(house, merchant, item)
     except Exception as fault:
         log.exception("outbox item set aside", item=item.once_key, fault=type(fault).__name__)
-        _put_back(house, merchant, item, f"a fault in the house ({type(fault).__name__})", _spread())
+        why = f"a fault in the house ({type(fault).__name__})"
+        outcomes.put_back(house, merchant, item, why, outcomes.spread())
 
 
 def _still_unpaid(house: House, merchant: Merchant, item: OutItem) -> bool:
@@ -115,289 +98,219 @@ def _still_unpaid(house: House, merchant: Merchant, item: OutItem) -> bool:
     if isinstance(debt, port.DebtState):
         bring_up_to_date(house, merchant, case.id, debt)
         return True
-    _put_back(
-        house, merchant, item, f"the biller could not be asked whether it is still due: {debt.why}", _spread()
-    )
+    why = f"the biller could not be asked whether it is still due: {debt.why}"
+    outcomes.put_back(house, merchant, item, why, outcomes.spread())
     return False
 
 
-def _fact(house: House, tx: Connection, merchant: Merchant, case_id: str, fact: f.Fact) -> None:
-    change = cases.change(cases.one(tx, merchant.id, case_id, lock=True))
-    change.add(fact)
-    cases.save(tx, [change])
-    notices.tell(house, tx, merchant.id, [change], fact.at)
-
-
-def _pause(tries: int, spread: float | None = None) -> timedelta:
-    return BACK_OFF[min(tries, len(BACK_OFF) - 1)] * (_spread() if spread is None else spread)
-
-
-def _spread() -> float:
-    return 0.8 + 0.4 * draw()
-
-
-def _by_channel(house: House, merchant: Merchant, items: list[OutItem]) -> dict[str, list[OutItem]]:
-    """The messages by the door they are meant for now; each is looked at again right before it leaves."""
-    groups: dict[str, list[OutItem]] = defaultdict(list)
+def _send_all(house: House, merchant: Merchant, items: list[OutItem]) -> None:
+    """Looks at all at once, and brings each to the door it is meant for now; what cannot be told is said behind the first."""
     now = merchant.now(house.clock.now())
     with reading(house.db) as tx:
-        found = cases.load(tx, merchant.id, [item.case_id for item in items])
-        for item in items:
-            groups[_door_for(house, tx, merchant, item, found.get(item.case_id), now)].append(item)
-    return groups
-
-
-def _door_for(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, case: Case | None, now: datetime
-) -> str:
-    """The channel whose door a message is brought to; what cannot be told is found out, and said, behind the first."""
-    if case is None or item.kind == "copy":
-        return reach.EMAIL
-    try:
-        if reach.by_mail_alone(house, tx, merchant, item, case, now):
-            return reach.EMAIL
-        return _met(house, tx, merchant, item, case, now)[1].channel or reach.EMAIL
-    except (LookupError, ValueError):
-        return reach.EMAIL
-
-
-def _send(house: House, merchant: Merchant, channel: str, items: list[OutItem]) -> None:
-    """Sends over one connection; each result is written down before the next message leaves."""
-    leaving: list[Leaving] = []
-    messages = _messages(house, merchant, channel, items, leaving)
-    results = door_of(house, merchant, channel).send_batch(messages)
-    spread = _spread()  # one for all: what one outage put back goes again over one connection
-    missed = 0
-    for result in results:
-        _sent(house, merchant, leaving[-1], result, spread)
-        missed = missed + 1 if isinstance(result, mail.NotSent) else 0
-        if missed == OUTAGE:
-            _wait_it_out(house, merchant, items, leaving[-1], spread)
-            return
-
-
-def _wait_it_out(
-    house: House, merchant: Merchant, items: list[OutItem], last: Leaving, spread: float
-) -> None:
-    """Puts back what was not tried, without making its letters; those tried least go first the next time."""
-    now = merchant.now(house.clock.now())
-    with writing(house.db) as tx:
-        for item in items[items.index(last.item) + 1 :]:
-            _shut(tx, item, last, now, now + _pause(last.item.tries, spread), counts=False)
-
-
-def _shut(
-    tx: Connection, item: OutItem, leaving: Leaving, now: datetime, at: datetime, *, why: str = "", counts: bool = True
-) -> None:  # fmt: skip
-    """Puts a message back whose door nobody opened, and notes since when: after a while its next channel is tried."""
-    noted = {"body": reach.shut_at(item, leaving.channel, now)} if item.kind == "message" else {}
-    boxes.again(tx, item, at, why=why or f"{leaving.door} cannot be reached", counts=counts, **noted)
-
-
-def _messages(
-    house: House, merchant: Merchant, channel: str, items: list[OutItem], leaving: list[Leaving]
-) -> Iterator[mail.Message]:
-    """The messages that may leave, each checked right before it does; the others are put back or withdrawn."""
-    with reading(house.db) as tx:
+        found = look(house, tx, merchant, items, now)
+        customers = {each.case.customer.id for each in found.values() if isinstance(each, Looked)}
+        others = leaving.with_others(tx, merchant.id, customers, now + WITHIN)
         said = Said(own_words.by_language(tx, merchant.id), experiments.worded(tx, merchant.id))
+    groups: dict[str, list[OutItem]] = {}
     for item in items:
-        if any(item.once_key == told.once_key for gone in leaving for told in gone.told):
-            continue  # a digest of this very batch has told of it
+        each = found[item.once_key]
+        channel = each.channel if isinstance(each, Looked) else None
+        groups.setdefault(channel or reach.EMAIL, []).append(item)
+    for channel, mine in groups.items():
+        _Sending(house, merchant, channel, said, found, others).send(mine)
+
+
+class _Sending:
+    """One batch of messages by one channel, over as many connections as its door takes and the batch is worth.
+
+    What one person is told goes over one connection, one after the other: so that no budget is overdrawn and nothing is
+    told twice, in a digest and by itself.
+    """
+
+    def __init__(
+        self, house: House, merchant: Merchant, channel: str, said: Said, found: Found, others: frozenset[str]
+    ) -> None:
+        self._house, self._merchant, self._channel = house, merchant, channel
+        self._said, self._found, self._others = said, found, others
+        self._door = door_of(house, merchant, channel)
+        self._book = Book(lambda left: outcomes.put_out(house, merchant, left))
+        self._told: set[str] = set()
+        """The messages that a digest of this very batch has told of."""
+        self._spread = (
+            outcomes.spread()
+        )  # one for all: what one outage put back goes again over one connection
+        self._missed = 0
+        self._stopped = False
+        self._last: Leaving | None = None
+        """The message that showed that nobody is at the door."""
+
+    def send(self, items: Sequence[OutItem]) -> None:
+        """Sends them. Raises what kept one of the connections from going on."""
+        waiting = deque(self._by_person(items))
+        lines = min(connections_of(self._door), len(waiting), 1 + len(items) // FEW)
+        if lines == 1:
+            self._line(waiting)
+        else:
+            with ThreadPoolExecutor(lines, thread_name_prefix="line") as pool:
+                ends = [pool.submit(self._line, waiting) for _ in range(lines)]
+            for end in ends:
+                end.result()
+        if self._last is not None:
+            self._wait_it_out(waiting, self._last)
+
+    def _by_person(self, items: Sequence[OutItem]) -> list[deque[OutItem]]:
+        people: dict[str, deque[OutItem]] = {}
+        for item in items:
+            each = self._found[item.once_key]
+            reader = each.reader if isinstance(each, Looked) and item.kind == "message" else None
+            who = (
+                reader.email.strip().casefold()
+                if reader is not None and reader.email
+                else f"/{item.customer_id}"
+            )
+            people.setdefault(who, deque()).append(item)
+        return list(people.values())
+
+    def _line(self, waiting: deque[deque[OutItem]]) -> None:
+        """Sends over one connection; each result is written down before the next message leaves over it."""
+        out: list[Leaving] = []
         try:
-            made = _message(house, merchant, channel, item, said)
-        except Exception as fault:  # one message that cannot be made must not stop the others
-            log.exception("message set aside", message=item.once_key, fault=type(fault).__name__)
-            plain = isinstance(fault, BadFacts | NotToBeSaid)
-            why = str(fault) if plain else f"a fault in the house ({type(fault).__name__})"
-            _put_down(house, merchant, item, status="failed", why=why)
-            continue
-        if made is not None:
-            leaving.append(made[0])
-            yield made[1]
+            for result in self._door.send_batch(self._messages(waiting, out)):
+                outcomes.sent(self._house, self._merchant, self._book, out[-1], result, self._spread)
+                self._missed = self._missed + 1 if isinstance(result, mail.NotSent) else 0
+                if self._missed >= OUTAGE:
+                    self._stopped, self._last = True, out[-1]
+        except BaseException:
+            self._stopped = True  # the other connections finish what they have begun
+            raise
 
+    def _messages(self, waiting: deque[deque[OutItem]], out: list[Leaving]) -> Iterator[mail.Message]:
+        """The messages that may leave, each checked right before it does; the others are put back or withdrawn."""
+        for item in self._items(waiting):
+            try:
+                made = self._message(item)
+            except sa.exc.SQLAlchemyError as fault:
+                if not isinstance(fault, POISON):
+                    raise
+                self._set_aside(item, fault)
+            except Exception as fault:  # one message that cannot be made must not stop the others
+                self._set_aside(item, fault)
+            else:
+                if made is not None:
+                    out[:] = [made[0]]
+                    self._told.update(other.item.once_key for other in made[0].told)
+                    yield made[1]
 
-def _message(
-    house: House, merchant: Merchant, channel: str, item: OutItem, said: Said
-) -> tuple[Leaving, mail.Message] | None:
-    """The finished message and what goes with it; None where it may not leave, which is then written down."""
-    now = merchant.now(house.clock.now())
-    with reading(house.db) as tx:
-        first = _checked(house, tx, merchant, channel, item, now)
-        verdict, together = first.verdict, []
-        if verdict.say == "send" and first.reader is not None:
-            together = companions(house, tx, merchant, item, first.reader, channel, now)
-    gateway = house.gateway(merchant)
-    if verdict.say == "send" and item.step != RECEIPT:
-        verdict = still_due(gateway, first.case, now, over=item.step == winback.STEP)
-        together = [pair for pair in together if still_due(gateway, pair[1], now).say == "send"]
-    if verdict.say != "send" or first.reader is None:
-        _not_now(house, merchant, item, first.case, verdict)
+    def _items(self, waiting: deque[deque[OutItem]]) -> Iterator[OutItem]:
+        """The next message to look at, person by person. What was begun is left in `waiting` where sending stops."""
+        while True:
+            try:
+                person = waiting.popleft()
+            except IndexError:
+                return
+            while person:
+                if self._stopped:
+                    waiting.appendleft(person)
+                    return
+                yield person.popleft()
+
+    def _set_aside(self, item: OutItem, fault: Exception) -> None:
+        if isinstance(fault, NotOurs):
+            return
+        log.error("message set aside", message=item.once_key, fault=type(fault).__name__, exc_info=fault)
+        plain = isinstance(fault, BadFacts | NotToBeSaid)
+        why = str(fault) if plain else f"a fault in the house ({type(fault).__name__})"
+        outcomes.failed(self._house, self._merchant, item, why)
+
+    def _wait_it_out(self, waiting: deque[deque[OutItem]], last: Leaving) -> None:
+        """Puts back what was not tried, without making its letters; those tried least go first the next time."""
+        now = self._merchant.now(self._house.clock.now())
+        with writing(self._house.db) as tx:
+            while waiting:
+                for item in waiting.popleft():
+                    at = now + outcomes.pause(last.item.tries, self._spread)
+                    outcomes.shut(tx, item, last, now, at, counts=False)
+
+    def _message(self, item: OutItem) -> tuple[Leaving, mail.Message] | None:
+        """The finished message and what goes with it; None where it may not leave, which is then written down."""
+        if item.once_key in self._told:
+            return None
+        looked = self._found[item.once_key]
+        for _ in range(LOOKS):
+            if isinstance(looked, Exception):
+                raise looked
+            now = self._now()
+            verdict, together = self._asked(looked, now)
+            if verdict.say != "send" or looked.reader is None:
+                self._not_now(looked, verdict)
+                return None
+            written = self._written(looked, together, now)
+            # Asking the biller and writing take their time: what has come in meanwhile is looked at once more.
+            seen = self._still(looked, together)
+            if seen is None:
+                arms, told = written.arms, tuple(together)
+                leaves = Leaving(
+                    item=looked.item, case=looked.case, channel=self._channel, reader=looked.reader, told=told, arms=arms
+                )  # fmt: skip
+                return leaves, written.message
+            looked = seen
+        if isinstance(looked, Exception):
+            raise looked
+        why = "it is being changed again and again; it is looked at once more in a moment"
+        self._not_now(looked, Verdict("wait", why, self._now() + ANSWER_SOON))
+        return None
+
+    def _now(self) -> datetime:
+        return self._merchant.now(self._house.clock.now())
+
+    def _verdict(self, looked: Looked, now: datetime) -> Verdict:
+        """What would go by another channel by now goes to that one's door at once."""
+        verdict = looked.verdict(now)
+        if verdict.say == "send" and looked.channel != self._channel:
+            channel = CHANNELS[looked.channel or self._channel]
+            return Verdict("wait", f"it goes by {channel} by now", now)
+        return verdict
+
+    def _asked(self, looked: Looked, now: datetime) -> tuple[Verdict, list[Looked]]:
+        """What the house knows against a message, and what the biller says of it; and what may be told with it."""
+        verdict, together = self._verdict(looked, now), list[Looked]()
+        if verdict.say != "send":
+            return verdict, together
+        if looked.case.customer.id in self._others:
+            with reading(self._house.db) as tx:
+                together = companions(self._house, tx, self._merchant, looked, now)
+        if looked.item.step == RECEIPT:
+            return SEND, together
+        gateway = self._house.gateway(self._merchant)
+        verdict = still_due(gateway, looked.case, now, over=looked.item.step == winback.STEP)
+        return verdict, [each for each in together if still_due(gateway, each.case, now).say == "send"]
+
+    def _written(self, looked: Looked, together: Sequence[Looked], now: datetime) -> Written:
+        assert looked.reader is not None
+        asked = Asked(
+            item=looked.item, case=looked.case, others=[each.case for each in together], reader=looked.reader,
+            wordings=self._said.wordings, tests=self._said.tests, now=now,
+        )  # fmt: skip
+        return compose(self._house, self._merchant, self._channel, asked)
+
+    def _still(self, looked: Looked, together: Sequence[Looked]) -> Looked | Exception | None:
+        """The last look before it leaves: None where all is as it was when the message was made, else how it is now."""
+        house, merchant, now = self._house, self._merchant, self._now()
+        if not together and self._verdict(looked, now).say == "send":
+            with glancing(house.db) as tx:
+                if unmoved(tx, merchant, looked):
+                    return None
+        with reading(house.db) as tx:
+            seen = look(house, tx, merchant, [looked.item, *(each.item for each in together)], now)
+        for before in (looked, *together):
+            after = seen[before.item.once_key]
+            if isinstance(after, Exception) or not after.same_as(before):
+                return seen[looked.item.once_key]
+            if self._verdict(after, now).say != "send":
+                return seen[looked.item.once_key]
+        return None
+
+    def _not_now(self, looked: Looked, verdict: Verdict) -> None:
+        outcomes.not_now(self._house, self._merchant, looked.item, looked.case, verdict)
         if verdict.due is not None:
-            bring_up_to_date(house, merchant, first.case.id, verdict.due)
-        return None
-    others = [case for _, case in together]
-    asked = Asked(
-        item=item, case=first.case, others=others, reader=first.reader, wordings=said.wordings, tests=said.tests, now=now
-    )  # fmt: skip
-    written = compose(house, merchant, channel, asked)
-    # Asking the biller and writing take their time: what has come in meanwhile is looked at once more.
-    with reading(house.db) as tx:
-        verdict = _checked(house, tx, merchant, channel, item, now).verdict
-        says = [_checked(house, tx, merchant, channel, other, now).verdict.say for other, _ in together]
-    if verdict.say == "send" and any(say != "send" for say in says):
-        anew = "another of these payments has moved; the digest is made anew"
-        verdict = Verdict("wait", anew, now + ANSWER_SOON)
-    if verdict.say != "send":
-        _not_now(house, merchant, item, first.case, verdict)
-        return None
-    told = tuple(other for other, _ in together)
-    leaving = Leaving(
-        item=item, case=first.case, channel=channel, reader=first.reader, told=told, arms=written.arms
-    )
-    return leaving, written.message
-
-
-def _met(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, case: Case, now: datetime
-) -> tuple[Contact | None, Way]:
-    """Whom a message goes to, and how."""
-    customer = customers.contacts(tx, merchant.id, [case.customer.id]).get(case.customer.id)
-    reader = recipients.reader_of(tx, merchant, item, customer)
-    return reader, reach.choose(house, tx, merchant, item, case, reader, now)
-
-
-def _checked(
-    house: House, tx: Connection, merchant: Merchant, channel: str, item: OutItem, now: datetime
-) -> Checked:
-    """Everything looked at afresh. What would go by another channel by now goes to that one's door at once."""
-    case = cases.one(tx, merchant.id, item.case_id)
-    reader, way = _met(house, tx, merchant, item, case, now)
-    verdict = may_leave(house, tx, merchant, item, case, reader, way, now)
-    if verdict.say == "send" and way.channel != channel:
-        verdict = Verdict("wait", f"it goes by {CHANNELS[way.channel or channel]} by now", now)
-    return Checked(case=case, reader=reader, way=way, verdict=verdict)
-
-
-def _not_now(house: House, merchant: Merchant, item: OutItem, case: Case, verdict: Verdict) -> None:
-    """Writes down why a message does not leave, and finds somebody else where no channel reaches its customer."""
-    if verdict.say == "wait":
-        assert verdict.at is not None
-        with writing(house.db) as tx:
-            boxes.again(tx, item, verdict.at, why=verdict.why, counts=False)
-        return
-    # One transaction: a crash must not withdraw the message and find nobody else.
-    now = merchant.now(house.clock.now())
-    with writing(house.db) as tx:
-        _lock(tx, merchant, item)
-        if not boxes.waits(tx, item):
-            return
-        boxes.done(tx, item, now, status="withdrawn", why=verdict.why)
-        _moved(house, tx, merchant, item, "withdrawn", verdict.why, now)
-        if verdict.say == "nobody":
-            recipients.instead(house, tx, merchant, case, item, now)
-
-
-def _sent(house: House, merchant: Merchant, leaving: Leaving, result: mail.MailResult, spread: float) -> None:
-    item = leaving.item
-    match result:
-        case mail.Sent():
-            _put_out(house, merchant, leaving)
-        case mail.Unclear(why=why):
-            # Never lost is worth more than never twice: it goes again, under the same name where the channel knows one.
-            _put_back(house, merchant, item, f"perhaps delivered, perhaps not: {why}", spread)
-        case mail.NotSent(why=why):
-            now = merchant.now(house.clock.now())
-            with writing(house.db) as tx:
-                _shut(tx, item, leaving, now, now + _pause(item.tries, spread), why=why)
-        case mail.Refused(permanent=False, text=text) if item.tries < MOST_REFUSALS:
-            _put_back(house, merchant, item, f"{leaving.door} said not now: {text}", spread)
-        case mail.Refused():
-            _refused(house, merchant, leaving, result)
-
-
-def _refused(house: House, merchant: Merchant, leaving: Leaving, refusal: mail.Refused) -> None:
-    """A no for good: another channel of the customer's, else another person, never silence."""
-    now, item = merchant.now(house.clock.now()), leaving.item
-    why = f"{leaving.door} refused it: {refusal.text}"
-    with writing(house.db) as tx:
-        _lock(tx, merchant, item)
-        if refusal.about == "recipient":
-            silence.refused(house, tx, merchant, leaving.reader, leaving.channel, refusal, now)
-        if (
-            recipients.another_way(house, tx, merchant, leaving.case, item, now, not_by=leaving.channel)
-            is not None
-        ):
-            return
-        boxes.done(tx, item, now, status="failed", why=why)
-        _moved(house, tx, merchant, item, "failed", why, now)
-        if refusal.about == "recipient":
-            recipients.instead(house, tx, merchant, leaving.case, item, now)
-
-
-def _put_out(house: House, merchant: Merchant, leaving: Leaving) -> None:
-    """Writes down that a message left, withdraws what it told of, and queues its copies: one transaction."""
-    now = merchant.now(house.clock.now())
-    item = leaving.item
-    why = f"a digest of {len(leaving.told) + 1} open payments" if leaving.told else None
-    with writing(house.db) as tx:
-        _lock(tx, merchant, item, *leaving.told)
-        # A copy keeps saying for whom it is, and a message why it went by another channel.
-        said = item.why if item.kind == "copy" or reach.notes_of(item).not_by else why
-        boxes.done(
-            tx,
-            item,
-            now,
-            status="sent",
-            why=said,
-            channel=leaving.channel,
-            **_known_by(house, merchant, leaving),
-        )
-        _moved(house, tx, merchant, item, "sent", why or "", now, channel=leaving.channel, arms=leaving.arms)
-        for other in leaving.told:
-            if boxes.told_elsewhere(tx, other, now, worker=house.worker_id, why=TOLD):
-                _moved(house, tx, merchant, other, "withdrawn", TOLD, now)
-        recipients.copies(tx, merchant, leaving.case, item, now)
-        fresh = boxes.get(tx, merchant.id, item.once_key) if leaving.channel == reach.SMS else None
-    back = reach.notes_of(fresh).back if fresh is not None else ""
-    if back:
-        sms_news.take(house, merchant, mail.SmsNews(what="undelivered", message=item.once_key, why=back))
-
-
-def _known_by(house: House, merchant: Merchant, leaving: Leaving) -> dict[str, str]:
-    """What the person is counted by, for everybody's budget. A merchant on a test clock counts for itself."""
-    reader = leaving.reader
-    known = {} if merchant.on_test_clock else {"address": reader.email, "phone": reader.phone}
-    return {name: house.links.address_digest(each) for name, each in known.items() if each}
-
-
-def _put_back(house: House, merchant: Merchant, item: OutItem, why: str, spread: float) -> None:
-    now = merchant.now(house.clock.now())
-    with writing(house.db) as tx:
-        boxes.again(tx, item, now + _pause(item.tries, spread), why=why)
-
-
-def _put_down(house: House, merchant: Merchant, item: OutItem, *, status: str, why: str | None) -> None:
-    """Writes down what became of a message, in the outbox and in the case's life, in one transaction."""
-    now = merchant.now(house.clock.now())
-    with writing(house.db) as tx:
-        _lock(tx, merchant, item)
-        if boxes.waits(tx, item):
-            boxes.done(tx, item, now, status=status, why=why)
-            _moved(house, tx, merchant, item, status, why or "", now)
-
-
-def _lock(tx: Connection, merchant: Merchant, *items: OutItem) -> None:
-    """Locks the cases of letters before the letters: see `cases.lock_of_letters`."""
-    cases.load(tx, merchant.id, [item.case_id for item in items], lock=True)
-
-
-def _moved(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, status: str, why: str, now: datetime,
-    channel: str | None = None, arms: tuple[str, ...] = (),
-) -> None:  # fmt: skip
-    """The fact of a message; a copy is no message of the case's own, and stands in the outbox only."""
-    if item.kind == "message":
-        moved = f.MessageMoved(
-            at=now, actor=ENGINE, message_id=item.once_key, status=status, why=why, channel=channel, arms=arms
-        )
-        _fact(house, tx, merchant, item.case_id, moved)
+            bring_up_to_date(self._house, self._merchant, looked.case.id, verdict.due)

@@ -10,11 +10,10 @@ from recoup.domain.case import Case
 from recoup.engine import winback
 from recoup.engine.house import House
 from recoup.engine.letters import what_of
-from recoup.engine.reach import choose
-from recoup.engine.recheck import RECEIPT, may_leave
-from recoup.store import boxes, cases
+from recoup.engine.looking import Looked, look
+from recoup.engine.recheck import RECEIPT
+from recoup.store import boxes
 from recoup.store.boxes import OutItem
-from recoup.store.customers import Contact
 from recoup.store.merchants import Merchant
 
 WITHIN = timedelta(hours=12)
@@ -31,30 +30,25 @@ def stands_alone(item: OutItem) -> bool:
 
 
 def companions(
-    house: House, tx: Connection, merchant: Merchant, item: OutItem, contact: Contact, channel: str, now: datetime
-) -> list[tuple[OutItem, Case]]:  # fmt: skip
-    """Other messages that wait for this customer and may be told with this one by `channel`, each with its case.
+    house: House, tx: Connection, merchant: Merchant, looked: Looked, now: datetime
+) -> list[Looked]:
+    """Other messages that wait for this message's customer and may be told with it by the same channel.
 
     Whether the biller still wants each is the caller's to ask, outside the transaction.
     """
+    item, case = looked.item, looked.case
     if stands_alone(item):
         return []
-    waiting = boxes.waiting_for(tx, merchant.id, contact.id, now + WITHIN, worker=house.worker_id)
-    waiting = [w for w in waiting if w.once_key != item.once_key and not stands_alone(w)]
+    waiting = boxes.waiting_for(tx, merchant.id, case.customer.id, now + WITHIN, worker=house.worker_id)
+    waiting = [w for w in waiting if w.once_key != item.once_key and not stands_alone(w)][:MOST]
     if not waiting:
         return []
-    found = cases.load(tx, merchant.id, [w.case_id for w in waiting])
-    chosen: dict[str, tuple[OutItem, Case]] = {}
-    for each in waiting[:MOST]:
-        case = found.get(each.case_id)
-        if case is None or case.id == item.case_id or case.id in chosen:
+    chosen: dict[str, Looked] = {}
+    for each in look(house, tx, merchant, waiting, now).values():
+        if isinstance(each, Exception) or each.case.id == case.id or each.case.id in chosen:
             continue
-        way = choose(house, tx, merchant, each, case, contact, now)
-        if (
-            way.channel == channel
-            and may_leave(house, tx, merchant, each, case, contact, way, now).say == "send"
-        ):
-            chosen[case.id] = (each, case)
+        if each.channel == looked.channel and each.verdict(now).say == "send":
+            chosen[each.case.id] = each
     return list(chosen.values())
 
 

@@ -250,43 +250,6 @@ def get(connection: Connection, merchant_id: str, once_key: str) -> OutItem | No
     return OutItem(**row._mapping) if row else None
 
 
-def sent_to(connection: Connection, merchant_id: str, customer_id: str, since: datetime) -> list[datetime]:
-    """When messages left for this customer since an instant, about whichever case or card, oldest first."""
-    query = (
-        sa.select(outbox.c.done_at)
-        .where(
-            outbox.c.merchant_id == merchant_id,
-            outbox.c.customer_id == customer_id,
-            outbox.c.done_at > since,
-            outbox.c.kind.in_(("message", "notice")),
-            outbox.c.status == "sent",
-            outbox.c.step != "recovered",
-        )
-        .order_by(outbox.c.done_at)
-    )
-    return [at for at in connection.execute(query).scalars() if at is not None]
-
-
-def sent_to_address(
-    connection: Connection, addresses: Sequence[str], since: datetime
-) -> list[tuple[str, str | None, datetime]]:
-    """When messages left for whoever has one of these addresses or numbers since an instant, by merchant and customer, oldest first.
-
-    Over all merchants of this house on purpose: a person has one budget, whoever writes and by whichever channel. Only digests are known here.
-    """
-    query = (
-        sa.select(outbox.c.merchant_id, outbox.c.customer_id, outbox.c.done_at)
-        .where(
-            sa.or_(outbox.c.address.in_(addresses), outbox.c.phone.in_(addresses)),
-            outbox.c.done_at > since,
-            outbox.c.status == "sent",
-            outbox.c.step != "recovered",
-        )
-        .order_by(outbox.c.done_at)
-    )
-    return [(r.merchant_id, r.customer_id, r.done_at) for r in connection.execute(query)]
-
-
 def earliest_out(connection: Connection, merchant_id: str) -> datetime | None:
     """When the merchant's next outbox item is due."""
     return connection.execute(

@@ -53,19 +53,24 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
 _KEPT = ("email", "phone", "name", "locale", "timezone", "country")
 TOLD = ("id", *_KEPT, "sms_consent")
 """What billing systems tell of a customer that is kept apart from the cases."""
+CONTACT = [customers.c[name] for name in Contact.__struct_fields__]
+_preferences = msgspec.json.Decoder(Preferences)
+_stated = msgspec.json.Decoder(Stated)
 
 
 def contacts(connection: Connection, merchant_id: str, ids: Iterable[str]) -> dict[str, Contact]:
     """The known ones of these customers, by id."""
-    columns = [customers.c[name] for name in Contact.__struct_fields__]
-    query = sa.select(*columns).where(of_merchant(merchant_id, customers.c.id, "ids"))
-    found = {}
-    for row in connection.execute(query, {"ids": list(ids)}):
-        values = dict(row._mapping)
-        values["preferences"] = msgspec.json.decode(values["preferences"], type=Preferences)
-        values["stated"] = msgspec.json.decode(values["stated"], type=Stated)
-        found[row.id] = Contact(**values)
-    return found
+    query = sa.select(*CONTACT).where(of_merchant(merchant_id, customers.c.id, "ids"))
+    return {row.id: contact_from(row) for row in connection.execute(query, {"ids": list(ids)})}
+
+
+def contact_from(row: sa.Row[Any]) -> Contact:
+    """The contact of a row that has the columns of `CONTACT`, among others."""
+    return Contact(
+        id=row.id, email=row.email, phone=row.phone, sms_consent_at=row.sms_consent_at, name=row.name, locale=row.locale,
+        timezone=row.timezone, country=row.country, preferences=_preferences.decode(row.preferences),
+        stated=_stated.decode(row.stated), deleted_at=row.deleted_at,
+    )  # fmt: skip
 
 
 def learn(connection: Connection, merchant_id: str, told: Sequence[dict[str, Any]], now: datetime) -> None:

@@ -32,6 +32,11 @@ class ApiDoor:
         self._clock = clock
         self._transport = Transport(own.base, tls=tls, connect_timeout_s=10.0, read_timeout_s=read_timeout_s)
 
+    @property
+    def connections(self) -> int:
+        """How many letters may be on their way at once."""
+        return self._own.connections
+
     def send_batch(self, mails: Iterable[Mail]) -> Iterator[MailResult]:
         """One result per mail, in order, each sent only when asked for; see `MailDoor`.
 

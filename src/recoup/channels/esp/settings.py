@@ -8,9 +8,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from recoup.channels.address import BadAddress, check_address
+from recoup.channels.smtp_settings import CONNECTIONS, connections_of
 
 PROVIDERS = ("postmark", "sendgrid", "mailgun", "ses", "resend")
-_COMMON = frozenset({"from", "reply_to", "name", "hook", "api"})
+_COMMON = frozenset({"from", "reply_to", "name", "hook", "api", "connections"})
 _OWN = {
     "postmark": frozenset({"stream"}),
     "sendgrid": frozenset({"region"}),
@@ -61,13 +62,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sender_name: str | None = None
     reply_to: str | None = None
     hook: str | None = None
+    connections: int = CONNECTIONS
 
     def __repr__(self) -> str:
         return f"ApiSettings({self.provider}://***@{self.place})"
 
 
 def parse_api_url(url: str) -> ApiSettings:
-    """Settings from `PROVIDER://KEY[:SECRET]@[PLACE]?from=...[&reply_to=][&name=][&hook=][&api=]` and the options of
+    """Settings from `PROVIDER://KEY[:SECRET]@[PLACE]?from=...[&reply_to=][&name=][&hook=][&api=][&connections=]` and the options of
     its own: `stream` (Postmark), `region=eu` (SendGrid, Mailgun), `set` (SES). Percent-encode what is not a letter
     or digit in keys. Raises BadMailUrl.
     """
@@ -100,6 +102,7 @@ def parse_api_url(url: str) -> ApiSettings:
         sender_name=_name(options),
         reply_to=_address(options, "reply_to", example) if "reply_to" in options else None,
         hook=options.get("hook") or None,
+        connections=_connections(options),
     )
 
 
@@ -129,6 +132,13 @@ def _place(provider: str, place: str) -> str:
         what = "the sending domain" if provider == "mailgun" else "the region"
         raise _bad(f"{what} is missing after the @", f"write it like {_WRITTEN[provider]}")
     return place
+
+
+def _connections(options: dict[str, str]) -> int:
+    try:
+        return connections_of(options)
+    except ValueError as exc:
+        raise _bad(str(exc), "leave it out for 4") from exc
 
 
 def _lane(options: dict[str, str]) -> str | None:
