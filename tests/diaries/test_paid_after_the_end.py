@@ -6,8 +6,10 @@ import pytest
 
 from recoup.decide.access import access
 from recoup.domain.case import State
-from recoup.engine import operate
+from recoup.domain.view import Result
+from recoup.engine import leaving, operate
 from recoup.engine.record import bring_up_to_date
+from recoup.insight.story import story
 from recoup.psp import port
 from recoup.store import boxes
 from recoup.store.engines import reading
@@ -192,3 +194,109 @@ def test_a_biller_that_goes_by_the_payment_that_was_disputed_and_lost_settles_no
     assert told.status == "paid"
     bring_up_to_date(diary.house, diary.merchant, diary.case().id, told)
     assert diary.case().state is State.LOST
+
+
+def left_it(begin: Begin, *, cancelled: bool = False) -> Diary:
+    """A debt whose customer left on the second day: by the page, or (`cancelled`) as the biller tells."""
+    diary = begin(policy(window="P21D", retry=rungs("P10D"), message=messages(reminder="P1D", final_notice="P21D"),
+                         ending={"action": "pause", "win_back": "P14D", "win_back_holdout": 0}))  # fmt: skip
+    diary.fails("51", 4900)
+    diary.until("Wed 4 Jun 09:00")
+    if cancelled:
+        diary.hears("subscription.canceled", subscription_id="sub_1")
+        diary.turns()
+    else:
+        leaving.leave(diary.house, diary.merchant, "c_1", actor="customer")
+    assert diary.case().state is State.LOST_VOLUNTARY
+    return diary
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["by-the-page", "at-the-biller"])
+def test_a_payment_after_the_customer_left_is_in_the_books_and_changes_nothing_else(
+    begin: Begin, cancelled: bool
+) -> None:
+    """Monday it fails, Wednesday the customer leaves, Friday the transfer comes in that they had sent before."""
+    diary = left_it(begin, cancelled=cancelled)
+    gone_at, said = diary.case().closed_at, diary.told()
+    diary.until("Fri 6 Jun 09:00")
+    diary.bank.settle("in_1")
+    for ref in ("tr_1", "tr_1", None):
+        paid(diary, ref=ref)
+    case = diary.case()
+    assert (case.state, case.by, case.settled_ref, case.surplus_minor) == (
+        State.RECOVERED,
+        "elsewhere",
+        "tr_1",
+        0,
+    )
+    assert (case.given_up_at, case.closed_at) == (gone_at, diary.now())
+    paid(diary, ref="tr_2")
+    assert (diary.case().surplus_minor, diary.case().queue) == (4900, "refund")
+    diary.until("Tue 29 Jul 09:00")
+    assert (diary.charges(), diary.told()) == ([], said)
+    assert [action for _, action, _ in diary.bank.endings] == ([] if cancelled else ["cancel"])
+    assert books.waiting_messages(diary.house, "m_1") == []
+
+
+def test_the_subscription_of_who_left_is_ended_though_the_last_debt_was_paid(begin: Begin) -> None:
+    """The biller takes no ending for a while; the payment that comes meanwhile does not keep a customer who has left."""
+    diary = begin(policy(retry=rungs("P10D")))
+    diary.fails("51", 4900)
+    diary.bank.end = lambda *_, **__: port.NotSent(why="no connection could be opened")  # type: ignore[method-assign]
+    diary.turns()
+    leaving.leave(diary.house, diary.merchant, "c_1", actor="customer")
+    diary.bank.settle("in_1")
+    paid(diary)
+    assert diary.case().state is State.RECOVERED
+    del diary.bank.end
+    diary.later(days=2)
+    assert [action for _, action, _ in diary.bank.endings] == ["cancel"]
+
+
+def test_a_part_of_what_who_left_still_owed(begin: Begin) -> None:
+    diary = left_it(begin)
+    paid(diary, 1900, "tr_1")
+    assert (diary.case().state, diary.case().debt.amount_minor) == (State.LOST_VOLUNTARY, 3000)
+    diary.bank.settle("in_1")
+    paid(diary, 3000, "tr_2")
+    assert (diary.case().state, diary.case().surplus_minor) == (State.RECOVERED, 0)
+
+
+def written_off_on_the_way(begin: Begin, *, void: bool = False) -> Diary:
+    """Tuesday's charge is answered by nobody; on Tuesday noon staff write the debt off; then the bank says: paid."""
+    diary = begin(policy(window="P21D", retry=rungs("P1D")))
+    diary.fails("51", 4900, then=["paid"])
+    diary.bank.lost.append("after")
+    diary.bank.silent = True
+    diary.until("Tue 3 Jun 12:00")
+    assert diary.case().state is State.UNKNOWN
+    operate.close(
+        diary.house, diary.merchant, "c_1", actor="staff:anna", outcome="written_off", reason="small"
+    )
+    assert diary.case().state is State.LOST
+    if void:
+        diary.bank.debts["in_1"].status = "void"
+    diary.bank.silent = False
+    diary.later(days=2)
+    return diary
+
+
+def test_a_charge_on_its_way_pays_what_staff_wrote_off(begin: Begin) -> None:
+    """It was owed when it was charged and is no surplus: a late recovery, and staff read so in the case."""
+    diary = written_off_on_the_way(begin)
+    case = diary.case()
+    assert (case.state, case.by, case.surplus_minor, case.queue) == (State.RECOVERED, "retry", 0, None)
+    assert case.given_up_at is not None
+    assert case.closed_at is not None
+    assert case.given_up_at < case.closed_at
+    assert [a.result for a in case.attempts] == [Result.DECLINED, Result.PAID]
+    lines = story(case, diary.facts(), where="UTC")
+    assert any("after it was written off: a late recovery" in line.text for line in lines)
+    told = diary.told()
+    paid(diary, ref=case.attempts[-1].ref, by=None)
+    assert (diary.case().surplus_minor, diary.told()) == (0, told)
+
+
+def test_what_staff_wrote_off_and_voided_at_the_biller_goes_back(begin: Begin) -> None:
+    case = written_off_on_the_way(begin, void=True).case()
+    assert (case.surplus_minor, case.queue) == (4900, "refund")

@@ -200,3 +200,46 @@ def test_held_beyond_the_window(begin: Begin) -> None:
     assert diary.charges() == ["3 Jun 09:00"]
     assert diary.case().state is State.LOST
     assert diary.told() == ["notice_1", "final_notice"]
+
+
+@pytest.mark.parametrize("mode", ["schedule", "learned"])
+def test_everybody_slept_through_the_end_of_the_window(begin: Begin, mode: str) -> None:
+    """Nobody works from the first minute on until nine hours after the window is over: what was planned in it is not
+    charged any more, and the case ends as it was promised."""
+    diary = begin(
+        policy(window="P3D", timing={"mode": mode}, retry=rungs("P2D"), ending={"action": "cancel"})
+    )
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    assert diary.case().plan is not None
+    diary.asleep_until("Thu 5 Jun 18:00").turns()
+    diary.until("Mon 9 Jun 09:00")
+    assert diary.charges() == []
+    assert (diary.case().state, diary.case().action) == ("lost", "cancel")
+
+
+def test_a_charge_that_was_written_down_and_never_sent_is_not_sent_after_the_window(begin: Begin) -> None:
+    """Its worker dies between the intent and the charge, at the last minute; the others come back five hours after the end."""
+    diary = begin(policy(window="P3D", retry=rungs("P3D"), ending={"action": "cancel"}))
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    diary.bank.lost.append("before")
+    diary.bank.silent = True
+    diary.until("Thu 5 Jun 09:00")
+    assert diary.case().state == "unknown"
+    sent = len(diary.bank.sends)
+    diary.asleep_until("Thu 5 Jun 14:00")
+    diary.bank.silent = False
+    diary.until("Mon 9 Jun 09:00")
+    assert len(diary.bank.sends) == sent
+    assert diary.bank.charges == {}
+    assert diary.case().state == "lost"
+
+
+def test_a_retry_on_the_last_instant_of_the_window_is_made(begin: Begin) -> None:
+    diary = begin(policy(window="P3D", retry=rungs("P3D")))
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    diary.asleep_until("Thu 5 Jun 09:20").turns()
+    assert diary.charges() == ["5 Jun 09:20"]
+    assert diary.case().state == "recovered"

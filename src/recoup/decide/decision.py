@@ -8,7 +8,7 @@ from recoup.decide import announce, contact, limits, timing
 from recoup.decide.candidate import Candidate
 from recoup.decide.chart import Chart
 from recoup.decide.outlook import foresee, shipped
-from recoup.decide.situation import NOTHING_AROUND, Around, Situation, look
+from recoup.decide.situation import NOTHING_AROUND, ON_TIME, Around, Situation, look
 from recoup.domain.decision import Decision, RunnerUp
 from recoup.domain.decline import Decline, hands_over
 from recoup.domain.instants import text
@@ -49,7 +49,7 @@ def confirm(
     around: Around = NOTHING_AROUND,
 ) -> Decision | None:
     """The planned charge once more at the moment it is made: the same decision at `now`, or None when it has to be
-    decided afresh because a rule, the hours or the method say otherwise now."""
+    decided afresh because a rule, the hours or the method say otherwise now, or the window is over."""
     s = look(view, policy.for_case(view), policy_ref=policy_ref, now=now, draw=0.0, around=around)
     if plan.by == "backup" and s.backup is not None:
         s = timing.instead(s, s.backup)
@@ -59,6 +59,7 @@ def confirm(
         or _settled(s)
         or _held(s)
         or _below_minimum(s, None)
+        or (now > s.end + ON_TIME and plan.by not in ("fresh_method", "promise"))
     ):
         return None
     if announce.needed(s, s.method, plan.at or now) is not None and not announce.has_left(view, plan.at):

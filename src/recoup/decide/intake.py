@@ -239,7 +239,7 @@ def _succeeded(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
     late = _unbooked(case, event, now=now, actor=actor)
     if late is not None:
         return late
-    if case.state in CLOSED and (case.state is not State.LOST or collected(case)):
+    if case.state in CLOSED and (case.state not in UNPAID or collected(case)):
         return _on_top(case, event, now=now, actor=actor)
     return _not_by_us(case, event, now=now, actor=actor)
 
@@ -269,8 +269,13 @@ def _not_by_us(case: Case, event: Event, *, now: datetime, actor: str) -> Intake
     fact = f.PaidElsewhere(
         at=now, actor=actor, by=event.by or "elsewhere", amount_minor=event.amount_minor, ref=event.ref
     )
-    why = "paid after it was given up" if case.state is State.LOST else "settled without an attempt of ours"
+    late = {State.LOST: "paid after it was given up", State.LOST_VOLUNTARY: "paid after the customer left"}
+    why = late.get(case.state, "settled without an attempt of ours")
     return Append(facts=(fact,), because=why)
+
+
+UNPAID = frozenset({State.LOST, State.LOST_VOLUNTARY})
+"""How a case is closed of which money may still come: late, and taken in without asking or ending anything anew."""
 
 
 def collected(case: Case) -> bool:
@@ -307,7 +312,7 @@ def late_money(
     seen = {case.settled_ref, *case.surplus_refs, *case.part_refs, *paid}
     if booked or attempt_id in seen or (ref is not None and ref in seen):
         return None
-    if case.state not in {*IDLE, *IN_FLIGHT, State.RECOVERED, State.LOST}:
+    if case.state not in {*IDLE, *IN_FLIGHT, State.RECOVERED, *UNPAID}:
         return None
     rest = case.debt.amount_minor - amount_minor
     if rest > 0 and case.state is not State.RECOVERED:
@@ -328,7 +333,7 @@ def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
     second payment."""
     known = {a.ref for a in case.attempts} | {case.settled_ref, *case.surplus_refs, *case.part_refs}
     if (
-        case.state not in (State.RECOVERED, State.LOST)
+        case.state not in {State.RECOVERED, *UNPAID}
         or event.by != "elsewhere"
         or event.ref is None
         or event.ref in known
@@ -343,14 +348,15 @@ def _on_top(case: Case, event: Event, *, now: datetime, actor: str) -> Intake:
 
 def paid_fact(
     case: Case, attempt: Attempt, *, ref: str | None, now: datetime, actor: str
-) -> f.AttemptPaid | f.PartPaid:
-    """The attempt collected its money: the whole of what was due, or a part after which the rest stays due."""
-    if (
-        case.state not in CLOSED
-        and case.state is not State.DISPUTED
-        and attempt.amount_minor < case.debt.amount_minor
-    ):
+) -> f.AttemptPaid | f.PartPaid | f.PaidLate:
+    """The attempt collected its money: the whole of what was due, or a part after which the rest stays due; of a debt that
+    was written off while the attempt was on its way, too."""
+    written_off = case.state is State.LOST and not collected(case)
+    still_due = case.state not in CLOSED and case.state is not State.DISPUTED
+    if (still_due or written_off) and attempt.amount_minor < case.debt.amount_minor:
         return f.PartPaid(at=now, actor=actor, attempt_id=attempt.id, ref=ref)
+    if written_off:
+        return f.PaidLate(at=now, actor=actor, attempt_id=attempt.id, ref=ref)
     return f.AttemptPaid(at=now, actor=actor, attempt_id=attempt.id, ref=ref)
 
 

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from recoup.decide.candidate import Candidate
-from recoup.decide.situation import LATE_BY_AT_MOST, Situation
+from recoup.decide.situation import ON_TIME, Situation
 from recoup.domain.policy import Rung, duration_text
 from recoup.domain.view import Trigger
 
 SHIPPED = tuple(Rung(after=timedelta(days=d)) for d in (3, 7, 14, 21))
 """The rungs of a learned policy that names none: spread wide, because the length of the window does most."""
-
-ON_TIME = timedelta(minutes=30)
-"""A rung run within this of its time counts as on time and is not worth a remark."""
 
 
 def next_rung(s: Situation, rungs: Sequence[Rung], because: tuple[str, ...]) -> Candidate | None:
@@ -22,7 +19,7 @@ def next_rung(s: Situation, rungs: Sequence[Rung], because: tuple[str, ...]) -> 
     left = [i for i in range(served, len(mine)) if min(times[i], s.start + mine[i]) <= s.end]
     due = [i for i in left if times[i] <= s.now]
     if due:
-        if s.now > s.end + LATE_BY_AT_MOST:
+        if s.now > s.end + ON_TIME:
             return None
         nth = _serves(times, due, s.now)
         late = s.now - times[nth]

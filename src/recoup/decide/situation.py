@@ -17,8 +17,9 @@ from recoup.domain.view import Attempt, CaseView, Message, Method, PastDebt, Res
 _DECLINED = (
     Result.DECLINED
 )  # an enum's member is looked up once: this runs for every attempt of every decision
-LATE_BY_AT_MOST = timedelta(days=7)
-"""How long after the window a retry that was due inside it (and that nobody could run) is still made up for."""
+ON_TIME = timedelta(minutes=30)
+"""A step run within this of its time counts as on time. Beyond it nothing is charged after the window's end any more, whatever
+kept it from being charged before: customers were told when it is over."""
 
 
 NOT_SENT = frozenset({"withdrawn", "failed", "bounced"})

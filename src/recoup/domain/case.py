@@ -90,8 +90,11 @@ _ROWS: tuple[tuple[frozenset[State], tuple[type[f.Fact], ...], State | None], ..
     (frozenset({State.LOST_VOLUNTARY}), (f.Resumed,), State.WAITING),
     (frozenset({State.LOST}), (f.Returned,), State.WAITING),
     # What was given up may be paid all the same, in full or in part; it is not asked for again.
-    (frozenset({State.LOST}), (f.PaidElsewhere,), State.RECOVERED),
-    (frozenset({State.LOST}), (f.AmountChanged,), _STAYS),
+    (frozenset({State.LOST}), (f.PaidElsewhere, f.PaidLate), State.RECOVERED),
+    (frozenset({State.LOST}), (f.AmountChanged, f.PartPaid), _STAYS),
+    # So may the debt of a customer who has left: they have left all the same.
+    (frozenset({State.LOST_VOLUNTARY}), (f.PaidElsewhere,), State.RECOVERED),
+    (frozenset({State.LOST_VOLUNTARY}), (f.AmountChanged,), _STAYS),
     # What the biller voids after it was collected has to go back.
     (frozenset({State.RECOVERED}), (f.Voided,), State.EXCLUDED),
     # A dispute reopens what was recovered, until it is decided.
@@ -157,7 +160,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     returns: int = 0
     """How often it went on after an ending: the customer thought again, or came back."""
     given_up_at: Instant | None = None
-    """When it was given up, where it was paid after that: a late recovery."""
+    """When it was given up, or its customer left, where it was paid after that: a late recovery."""
     surplus_minor: int = 0
     """Collected beyond the debt and not yet paid back."""
     surplus_refs: tuple[str, ...] = ()

@@ -112,6 +112,13 @@ class PartPaid(_Fact, frozen=True, kw_only=True):
     ref: str | None = None
 
 
+class PaidLate(_Fact, frozen=True, kw_only=True):
+    """The provider says that an attempt collected what was written off while it was on its way: a late recovery, kept."""
+
+    attempt_id: str
+    ref: str | None = None
+
+
 class AttemptDeclined(_Fact, frozen=True, kw_only=True):
     """The provider says no."""
 
@@ -336,7 +343,7 @@ class MessageMoved(_Fact, frozen=True, kw_only=True):
 
 
 Fact = (
-    Opened | Joined | Planned | CustomerNeeded | AttemptStarted | AttemptPaid | PartPaid | AttemptDeclined
+    Opened | Joined | Planned | CustomerNeeded | AttemptStarted | AttemptPaid | PartPaid | PaidLate | AttemptDeclined
     | AttemptPending | AttemptUnknown | AttemptNotSent | MethodUpdated | PaidElsewhere | AmountChanged | Voided | Refunded | Disputed
     | DisputeWon | DisputeLost | Cancelled | WrittenOff | Held | Released | HandedOver | Promised | PayDaysStated
     | BackupAllowed | PolicyMoved | LeftOwing | Resumed | Returned | GaveUp | EndingCarriedOut | SurplusRefunded | Noted | Assigned | MessageQueued | MessageMoved

@@ -196,6 +196,20 @@ def _paid(case: Case, fact: f.AttemptPaid) -> Changes:
     return {**done, "surplus_minor": case.surplus_minor + attempt.amount_minor}
 
 
+def _late(case: Case, fact: f.Fact) -> Changes:
+    return {"given_up_at": case.closed_at, "closed_at": fact.at}
+
+
+def _paid_late(case: Case, fact: f.PaidLate) -> Changes:
+    attempt = next(a for a in case.attempts if a.id == fact.attempt_id)
+    return {
+        "attempts": _answered(case, fact.attempt_id, result=Result.PAID, ref=fact.ref),
+        "by": _BY.get(attempt.trigger, "retry"),
+        "surplus_minor": max(0, attempt.amount_minor - case.debt.amount_minor),
+        "action": None, "next_action_at": None, "reconciles": 0, **_late(case, fact),
+    }  # fmt: skip
+
+
 def _part_paid(case: Case, fact: f.PartPaid) -> Changes:
     attempt = next(a for a in case.attempts if a.id == fact.attempt_id)
     debt = msgspec.structs.replace(
@@ -306,9 +320,10 @@ def _returned(case: Case, fact: f.Returned) -> Changes:
 def _paid_elsewhere(case: Case, fact: f.PaidElsewhere) -> Changes:
     if case.state not in CLOSED:
         return {"by": fact.by, "settled_ref": fact.ref}
-    if case.state is State.LOST:
-        paid = {"by": fact.by, "settled_ref": fact.ref, "given_up_at": case.closed_at, "closed_at": fact.at}
-        return {**paid, "action": None}
+    if case.state in (State.LOST, State.LOST_VOLUNTARY):
+        paid = {"by": fact.by, "settled_ref": fact.ref, **_late(case, fact)}
+        # Whoever left has left: what is still to be ended at the biller is ended.
+        return paid if case.state is State.LOST_VOLUNTARY else {**paid, "action": None}
     if fact.ref is None or fact.amount_minor is None or fact.ref in case.surplus_refs:
         return {}
     return {
@@ -395,6 +410,7 @@ _EFFECTS: dict[type[f.Fact], Callable[[Case, Any], Changes]] = {
     f.AttemptStarted: _started,
     f.AttemptPaid: _paid,
     f.PartPaid: _part_paid,
+    f.PaidLate: _paid_late,
     f.AttemptDeclined: _declined,
     f.AttemptPending: _pending,
     f.AttemptUnknown: _unknown,

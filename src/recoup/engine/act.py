@@ -8,9 +8,8 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from recoup.decide.decision import confirm
-from recoup.decide.ladder import ON_TIME
 from recoup.decide.limits import Counted
-from recoup.decide.situation import NOTHING_AROUND, Around
+from recoup.decide.situation import NOTHING_AROUND, ON_TIME, Around
 from recoup.domain import facts as f
 from recoup.domain.case import CLOSED, OUR_ATTEMPTS, Case
 from recoup.domain.decision import Decision

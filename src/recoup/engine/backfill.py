@@ -101,8 +101,8 @@ def _at_first_sight(
 
 
 def _paid_late(existing: Case, view: CaseView) -> bool:
-    """Whether the file tells that a debt which was given up is paid."""
-    return existing.state is State.LOST and _is_paid(view)
+    """Whether the file tells that a debt which was given up, or whose customer has left, is paid."""
+    return existing.state in (State.LOST, State.LOST_VOLUNTARY) and _is_paid(view)
 
 
 def _elsewhere(view: CaseView, tried: dict[str, str]) -> Taken | None:

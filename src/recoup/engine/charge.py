@@ -6,8 +6,9 @@ from typing import Literal
 import msgspec
 import structlog
 
-from recoup.domain.case import CLOSED, Case
-from recoup.domain.view import Attempt
+from recoup.decide.situation import ON_TIME
+from recoup.domain.case import CLOSED, Case, State
+from recoup.domain.view import Attempt, Trigger
 from recoup.engine.act import Work
 from recoup.engine.house import House
 from recoup.psp import port
@@ -72,7 +73,7 @@ def carry_out(house: House, merchant: Merchant, work: Work) -> Answer:
 
 def _for_a_living_debt(gateway: port.Gateway, case: Case, answer: Answer) -> Answer:
     """Asks once more after a success: between the question and the charge the debt may have been voided."""
-    if not isinstance(answer, port.Paid) or case.state in CLOSED:
+    if not isinstance(answer, port.Paid) or case.state in CLOSED - {State.LOST}:
         return answer
     for _ in range(ASK_AGAIN):
         debt = gateway.debt(case.debt.id)
@@ -130,7 +131,7 @@ def _look_up(house: House, gateway: port.Gateway, work: Work) -> Answer:
     found = gateway.look_up(_request(work.case, work.attempt))
     if not isinstance(found, port.NeverReceived):
         return found
-    if _wanted(work.case) and _key_is_remembered(gateway, work.attempt, work.now):
+    if _wanted(work.case, work.attempt, work.now) and _key_is_remembered(gateway, work.attempt, work.now):
         again = _charge(house, gateway, work.case, work.attempt)  # the same attempt under the same key
         if isinstance(again, port.Paid | port.Declined | port.Pending | port.Unknown):
             return again
@@ -141,9 +142,11 @@ def _look_up(house: House, gateway: port.Gateway, work: Work) -> Answer:
     return found
 
 
-def _wanted(case: Case) -> bool:
-    """Whether an attempt that surely did not happen should still happen."""
-    return case.state not in CLOSED and case.hold is None
+def _wanted(case: Case, attempt: Attempt, now: datetime) -> bool:
+    """Whether an attempt that surely did not happen should still happen: not after the window, unless a person asked for it."""
+    asked = attempt.trigger in (Trigger.CUSTOMER, Trigger.STAFF)
+    over = case.window_ends_at is not None and now > case.window_ends_at + ON_TIME
+    return case.state not in CLOSED and case.hold is None and (asked or not over)
 
 
 def _key_is_remembered(gateway: port.Gateway, attempt: Attempt, now: datetime) -> bool:

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
-from recoup.decide.intake import collected, late_money, paid_fact
+from recoup.decide.intake import UNPAID, collected, late_money, paid_fact
 from recoup.domain import facts as f
-from recoup.domain.case import CLOSED, IDLE, Case, State
+from recoup.domain.case import CLOSED, IDLE, Case
 from recoup.domain.decision import Decision
 from recoup.domain.fold import RECONCILE_AFTER
 from recoup.domain.plain import plain
@@ -221,7 +221,7 @@ def bring_up_to_date(house: House, merchant: Merchant, case_id: str, debt: port.
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         change = cases.change(cases.one(tx, merchant.id, case_id, lock=True))
-        if change.case.state is State.LOST and debt.status == "paid" and not collected(change.case):
+        if change.case.state in UNPAID and debt.status == "paid" and not collected(change.case):
             change.add(f.PaidElsewhere(at=now, actor="provider", by="elsewhere"))
         elif change.case.state not in IDLE:
             return  # an answer is on its way, and the biller is asked again

@@ -33,6 +33,7 @@ WITH told AS (
     FROM raw_cases r LEFT JOIN told t ON t.case_id = r.id
 ), judged AS (
     SELECT * REPLACE (CASE WHEN came_back THEN window_ends_at ELSE closed_at END AS closed_at), CASE
+        WHEN came_back AND given_up_at IS NOT NULL AND returns = 0 AND cancelled_at IS NOT NULL THEN 'LV'
         WHEN came_back THEN 'LI'
         WHEN state = 'recovered' AND collected_minor >= 0.995 * due_minor THEN 'R'
         WHEN state = 'recovered' THEN 'X'

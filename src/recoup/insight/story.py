@@ -221,10 +221,10 @@ class _Teller(Phrases):
         started = self._started.get(attempt_id)
         return self.money(started.amount_minor if started else self.case.debt.amount_minor)
 
-    def paid(self, fact: f.AttemptPaid | f.PartPaid) -> None:
+    def paid(self, fact: f.AttemptPaid | f.PartPaid | f.PaidLate) -> None:
         why = f"reference {fact.ref}" if fact.ref else ""
-        part = ", a part of it; the rest stays due" if isinstance(fact, f.PartPaid) else ""
-        text = f"{self.trigger(fact.attempt_id)} paid: {self.amount(fact.attempt_id)} came in{part}"
+        more = words.CAME_IN.get(f.kind_of(fact), "")
+        text = f"{self.trigger(fact.attempt_id)} paid: {self.amount(fact.attempt_id)} came in{more}"
         self.answered(fact, fact.attempt_id, text, why, "ok")
 
     def declined(self, fact: f.AttemptDeclined) -> None:
@@ -304,18 +304,15 @@ class _Teller(Phrases):
         if fact.action == "refused":
             self.say(fact, "The biller refused the ending: a person has to look", self.prose(fact.why), "bad")
         else:
-            what = (
-                "resume the subscription"
-                if fact.action == "resume"
-                else words.ENDINGS.get(fact.action, fact.action)
-            )
+            named = {"resume": "resume the subscription", **words.ENDINGS}
+            what = named.get(fact.action, fact.action)
             self.say(fact, f"Carried out at the biller: {what}", tone="")
 
     def paid_elsewhere(self, fact: f.PaidElsewhere) -> None:
         amount = f"{self.money(fact.amount_minor)} " if fact.amount_minor else ""
         why = f"reference {fact.ref}" if fact.ref else ""
         late = self.case.given_up_at is not None and fact.at == self.case.closed_at
-        what = "Paid after it was given up" if late else "Settled"
+        what = "Paid after the case had ended" if late else "Settled"
         self.say(fact, f"{what}: {amount}{words.BY.get(fact.by, words.plain(fact.by))}", why, "ok")
 
 
@@ -348,6 +345,7 @@ _TELL: dict[type[f.Fact], Callable[..., None]] = {
     f.AttemptStarted: _Teller.started,
     f.AttemptPaid: _Teller.paid,
     f.PartPaid: _Teller.paid,
+    f.PaidLate: _Teller.paid,
     f.PayDaysStated: lambda t, x: t.say(
         x, f"Pay days: every {x.pay_days.every}, next on {x.pay_days.next}", f"by {person(x.actor)}", "ok"
     ),

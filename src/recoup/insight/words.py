@@ -72,6 +72,11 @@ ENDINGS = {
     "write_off": "write the debt off",
     "hand_over": "hand over to a person",
 }
+CAME_IN = {
+    "part_paid": ", a part of it; the rest stays due",
+    "paid_late": ", after it was written off: a late recovery. Pay it back where the customer was told that nothing is due",
+}
+"""What is said of the money of an attempt, by the kind of its fact."""
 BY = {
     "retry": "by a retry",
     "customer": "by the customer",
