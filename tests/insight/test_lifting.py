@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+import pytest
 
 from recoup.insight import lifting
 from tests.insight.lifted_by_hand import (
@@ -112,11 +113,15 @@ def _asked(duck: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...]
     return sorted(duck.execute(f"SELECT {wanted} FROM {table}").fetchall(), key=repr)
 
 
-def test_bodies_are_lifted_as_by_hand(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [lifting.KINDS_KEPT, 10])
+def test_bodies_are_lifted_as_by_hand(tmp_path: Path, kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether attempts are of few kinds, or so many that none is remembered."""
+    monkeypatch.setattr(lifting, "KINDS_KEPT", kinds)
     dice = Random(7)
     bodies = [msgspec.json.encode(_life(dice, n)).decode() for n in range(1500)]
     duck, found = _by_duck(bodies, tmp_path)
     assert found == (1500, 0)
+    assert lifting.lift(duck, str(tmp_path / "it's.lines")) == found, "the next lot with the same hand"
     by_hand = [lifted(body, n) for n, body in enumerate(bodies)]
     rows: dict[str, tuple[tuple[str, ...], list[tuple[Cell, ...]]]] = {
         "raw_cases": (CASE_COLUMNS, [x.case for x in by_hand]),

@@ -272,9 +272,9 @@ def _turned() -> date:
 
 
 def _attempts(duck: "DuckDBPyConnection") -> str:
-    """The view of attempts, its words an enumeration."""
+    """The view of attempts, its words an enumeration; plain text where codes are no codes but texts."""
     found = {str(row[0]) for row in duck.execute(ALL_WORDS).fetchall() if row[0] is not None} | set(NAMES)
-    word = f"ENUM ({_quoted(found)})"
+    word = f"ENUM ({_quoted(found)})" if len(found) <= KINDS_KEPT else "VARCHAR"
 
     def told(columns: Iterable[str], form: str) -> str:
         return ", ".join(form.format(c=c, word=word) for c in columns)
