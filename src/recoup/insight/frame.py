@@ -93,6 +93,9 @@ class Frame:
             self._duck.execute(f"CREATE VIEW {table} AS {whole}")
         self._duck.execute(f"CREATE VIEW renewals AS SELECT * FROM cases WHERE {RENEWALS}")
         self._duck.execute("CREATE VIEW renewal_attempts AS SELECT * FROM attempts WHERE of_renewal")
+        self._duck.execute(
+            "SET parquet_metadata_cache = true"
+        )  # forty files with sixty columns, each question
         self._kept: OrderedDict[tuple[str, str], tuple[tuple[str, ...], list[tuple[Value, ...]]]] = (
             OrderedDict()
         )
