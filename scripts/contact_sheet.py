@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 4, 9, tzinfo=UTC)
 LIGHTS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = (600, 375)
 SCALE = {600: 0.25, 375: 0.36}
-TALL = {600: 1240, 375: 1480}
+TALL = {600: 1300, 375: 1660}
 QUALITY = 50
 SHORT = "https://pay.sonnenblume.example/s/Ab3dE9xYz1w"
 

@@ -278,3 +278,17 @@ def test_one_that_cannot_be_written_down_spoils_no_other() -> None:
     Book(write)._keep_all(entries)
     assert [str(entry.fault) for entry in entries] == ["None", "poisoned", "None"]
     assert written == ["0", "2"]
+
+
+def test_what_several_connections_have_sent_is_written_down_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long they take: the one that is first waits for those that still send, and for no others."""
+    monkeypatch.setattr(outcomes, "GATHER_S", 60.0)
+    groups = list[int]()
+    book = Book(lambda left: groups.append(len(left)), senders=4)
+    book.one_less()
+    threads = [threading.Thread(target=book.keep, args=(leaving_of(n),)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert groups == [3]

@@ -28,6 +28,8 @@ from recoup.store.merchants import Merchant
 BACK_OFF = (timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=3), timedelta(minutes=5))
 """How long a message waits after the mail server could not be reached; the last one repeats, with jitter."""
 MOST_REFUSALS = 5
+GATHER_S = 0.005
+"""How long a message that left waits at most for those of the other connections, to be written down with them."""
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +48,12 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Book:
-    """Where several senders write down that messages left: each waits until its own is kept, and what comes in while one
-    transaction is being written goes into the next one together."""
+    """Where several senders write down that messages left: each waits until its own is kept, and what they have sent at
+    about the same time goes into one transaction together."""
 
-    def __init__(self, write: Callable[[list[Leaving]], None]) -> None:
+    def __init__(self, write: Callable[[list[Leaving]], None], senders: int = 1) -> None:
         self._write = write
+        self._senders = senders
         self._turn = threading.Condition()
         self._waiting: list[_Entry] = []
         self._busy = False
@@ -60,10 +63,13 @@ class Book:
         entry = _Entry(leaving)
         with self._turn:
             self._waiting.append(entry)
+            self._turn.notify_all()
             while self._busy and not entry.done:
                 self._turn.wait()
             if not entry.done:
-                mine, self._waiting, self._busy = self._waiting, [], True
+                self._busy = True
+                self._turn.wait_for(lambda: len(self._waiting) >= self._senders, GATHER_S)
+                mine, self._waiting = self._waiting, []
         if not entry.done:
             try:
                 self._keep_all(mine)
@@ -73,6 +79,12 @@ class Book:
                     self._turn.notify_all()
         if entry.fault is not None:
             raise entry.fault
+
+    def one_less(self) -> None:
+        """A sender has ended: nobody waits for it any more."""
+        with self._turn:
+            self._senders -= 1
+            self._turn.notify_all()
 
     def _keep_all(self, entries: "list[_Entry]") -> None:
         """All in one transaction; where that fails each in its own, so that one that cannot be written spoils no other."""

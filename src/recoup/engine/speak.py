@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from threading import Lock
 from typing import NamedTuple
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.engine import Connection
 
 from recoup.channels import port as mail
 from recoup.channels.facts import BadFacts
@@ -133,7 +135,10 @@ class _Sending:
         self._house, self._merchant, self._channel = house, merchant, channel
         self._said, self._found, self._others = said, found, others
         self._door = door_of(house, merchant, channel)
-        self._book = Book(lambda left: outcomes.put_out(house, merchant, left))
+        self._book = Book(self._write)
+        self._glances: Connection
+        """The connection of all last looks, one at a time."""
+        self._glancing = Lock()
         self._told: set[str] = set()
         """The messages that a digest of this very batch has told of."""
         self._spread = (
@@ -148,15 +153,20 @@ class _Sending:
         """Sends them. Raises what kept one of the connections from going on."""
         waiting = deque(self._by_person(items))
         lines = min(connections_of(self._door), len(waiting), 1 + len(items) // FEW)
-        if lines == 1:
-            self._line(waiting)
-        else:
-            with ThreadPoolExecutor(lines, thread_name_prefix="line") as pool:
-                ends = [pool.submit(self._line, waiting) for _ in range(lines)]
-            for end in ends:
-                end.result()
+        self._book = Book(self._write, senders=lines)
+        with glancing(self._house.db) as self._glances:
+            if lines == 1:
+                self._line(waiting)
+            else:
+                with ThreadPoolExecutor(lines, thread_name_prefix="line") as pool:
+                    ends = [pool.submit(self._line, waiting) for _ in range(lines)]
+                for end in ends:
+                    end.result()
         if self._last is not None:
             self._wait_it_out(waiting, self._last)
+
+    def _write(self, left: Sequence[Leaving]) -> None:
+        outcomes.put_out(self._house, self._merchant, left)
 
     def _by_person(self, items: Sequence[OutItem]) -> list[deque[OutItem]]:
         people: dict[str, deque[OutItem]] = {}
@@ -183,6 +193,8 @@ class _Sending:
         except BaseException:
             self._stopped = True  # the other connections finish what they have begun
             raise
+        finally:
+            self._book.one_less()
 
     def _messages(self, waiting: deque[deque[OutItem]], out: list[Leaving]) -> Iterator[mail.Message]:
         """The messages that may leave, each checked right before it does; the others are put back or withdrawn."""
@@ -297,9 +309,11 @@ class _Sending:
         """The last look before it leaves: None where all is as it was when the message was made, else how it is now."""
         house, merchant, now = self._house, self._merchant, self._now()
         if not together and self._verdict(looked, now).say == "send":
-            with glancing(house.db) as tx:
-                if unmoved(tx, merchant, looked):
-                    return None
+            with self._glancing:
+                same = unmoved(self._glances, merchant, looked)
+                self._glances.rollback()  # SQLite would go on seeing what it saw
+            if same:
+                return None
         with reading(house.db) as tx:
             seen = look(house, tx, merchant, [looked.item, *(each.item for each in together)], now)
         for before in (looked, *together):
