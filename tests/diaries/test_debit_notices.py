@@ -19,6 +19,14 @@ NOTICE = "pre_debit_notice"
 UPI = Method(id="pm_upi", kind="upi", country="IN", fingerprint="fp_upi")
 CARD_IN = Method(id="pm_in", network="visa", funding="credit", country="IN", fingerprint="fp_in")
 SEPA = Method(id="pm_sepa", kind="sepa_debit", country="DE", fingerprint="fp_sepa")
+MANDATED = Method(
+    id="pm_m",
+    kind="sepa_debit",
+    country="DE",
+    fingerprint="fp_m",
+    mandate="ACME-2025/17",
+    creditor="DE98ZZZ09999999999",
+)
 PAD = Method(id="pm_pad", kind="pad_debit", country="CA", fingerprint="fp_pad", last4="3000")
 ACH = Method(id="pm_ach", kind="ach_debit", country="US", fingerprint="fp_ach", last4="3000")
 CARD_US = Method(id="pm_us", network="visa", funding="debit", country="US", fingerprint="fp_us", last4="4242")
@@ -74,6 +82,17 @@ def test_india_never_debits_before_the_notice_has_left(begin: Begin) -> None:
     assert charged.at - told >= timedelta(hours=24)
     assert f"{charged.at:%-d} June" in notices(diary)[0].subject
     assert diary.case().state is State.RECOVERED
+
+
+def test_a_sepa_notice_names_mandate_and_creditor(begin: Begin) -> None:
+    """SEPA: where the merchant tells the mandate's reference and its creditor identifier, the notice names both."""
+    diary = begin(tells(timing={"mode": "schedule", "sepa_notice": "P5D"}))
+    diary.fails("AM04", 4900, method=MANDATED, then=["paid"])
+    diary.until("Wed 25 Jun 09:00")
+    (letter,) = notices(diary)
+    assert "ACME-2025/17" in letter.text
+    assert "DE98ZZZ09999999999" in letter.text
+    assert "ACME-2025/17" in letter.html
 
 
 def test_sepa_is_told_as_long_ahead_as_the_mandate_says(begin: Begin) -> None:

@@ -123,6 +123,10 @@ class Method(_Outside, frozen=True, kw_only=True):
     """A backup only: when the customer allowed it to be charged for an unpaid debt. Without it, it never is."""
     by: Literal["updater"] | None = None
     """Who gave it, where that was the networks' account updater."""
+    mandate: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+?/:().,' -]{1,35}$")] | None = None
+    """A bank debit only: the reference of the mandate, as it is told to the customer in the notice of a debit."""
+    creditor: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}[0-9]{2}[A-Za-z0-9]{4,31}$")] | None = None
+    """A SEPA debit only: the creditor identifier of whoever collects."""
 
     @property
     def identity(self) -> str:

@@ -138,7 +138,8 @@ def of_the_debit(case: Case, facts: MessageFacts, debit_at: datetime | None) -> 
         facts = msgspec.structs.replace(facts, next_try_at=debit_at)
     if method is not None:
         label = method_label(method, facts.locale)
-        facts = msgspec.structs.replace(facts, rail=method.kind, method_label=label)
+        told = {"rail": method.kind, "mandate": method.mandate, "creditor": method.creditor}
+        facts = msgspec.structs.replace(facts, method_label=label, **told)
     country = (method.country if method is not None else None) or case.customer.country or ""
     if facts.rail in ("card", "wallet") and country.upper() == "IN":
         facts = msgspec.structs.replace(facts, rail="e_mandate")

@@ -11,7 +11,7 @@ NEEDED = ("debt_id", "customer_id", "at", "amount", "currency", "result")
 OPTIONAL = (
     "attempt_id", "trigger", "psp", "code", "network_code", "advice_code", "subscription_id", "interval", "due_at",
     "description", "customer_email", "customer_name", "customer_country", "timezone", "locale", "method_id",
-    "method_kind", "network", "funding", "method_country", "expires", "fingerprint", "last4",
+    "method_kind", "network", "funding", "method_country", "expires", "fingerprint", "last4", "mandate", "creditor",
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def _method(row: Row) -> Method | None:
         return None
     columns = {"kind": "method_kind", "country": "method_country"}
     told = {k: cell(row, columns.get(k, k)) for k in ("kind", "network", "funding", "country", "expires")}
-    told |= {k: cell(row, k) for k in ("fingerprint", "last4")}
+    told |= {k: cell(row, k) for k in ("fingerprint", "last4", "mandate", "creditor")}
     try:
         return msgspec.convert({"id": id, **{k: v for k, v in told.items() if v is not None}}, Method)
     except msgspec.ValidationError as e:
