@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from recoup.domain.case import State
 from recoup.domain.experiment import Arm
-from recoup.engine import operate, policies
+from recoup.engine import approvals, operate, policies
+from recoup.engine.approvals import Person
 from recoup.engine.house import House
 from recoup.insight import experiments_run as run
 from recoup.store import desk_settings, merchants
@@ -144,10 +145,13 @@ def test_support_answers_promises_and_asks(office: Office, browser: Browser) -> 
 
 
 def test_finance_signs_and_pays_back(office: Office, browser: Browser) -> None:
+    # As support has asked on its day; asked again where that day was another process's.
+    agent = Person(actor="staff:agent", role="agent")
+    approvals.write_off(office.house, office.merchant, "c_large", agent, "moved away")
     page = entered(office, browser, "finance")
     page.click("text=Sign off")
-    expect(page.locator("h1")).to_contain_text("waits for a second person")
-    page.click("button:has-text('Approve')")
+    expect(page.locator("h1")).to_contain_text("for a second person")
+    page.locator("tr", has_text="moved away").get_by_role("button", name="Approve").click()
     expect(page.locator(".note.ok")).to_contain_text("Approved, and done")
     assert office.state("c_large") is State.LOST
     page.click("text=Audit log")
@@ -197,10 +201,21 @@ def test_the_owner_of_the_rate_reads_filters_and_promotes(office: Office, browse
 
 
 def test_the_founder_approves_and_gives_roles(office: Office, browser: Browser) -> None:
+    revops = Person(actor="staff:revops", role="revops")  # whose day may have been another process's
+    approvals.put_in_force(
+        office.house,
+        office.merchant,
+        "gentle@1",
+        revops,
+        move_open_cases=False,
+        alone=False,
+        reason="the test",
+    )
     page = entered(office, browser, "admin")
     expect(page.locator(".strip")).to_contain_text("Due to the messages")
     page.goto(f"{office.url}/approvals")
-    page.click("button:has-text('Approve')")
+    page.locator("tr", has_text="gentle@1").get_by_role("button", name="Approve").click()
+    expect(page.locator(".note.ok")).to_contain_text("Approved, and done")
     assert office.policy() == "gentle@1"
     page.goto(f"{office.url}/people")
     row = page.locator("tr", has_text="viewer").last
