@@ -15,7 +15,7 @@ from recoup.engine import approvals, operate, policies
 from recoup.engine.approvals import Person
 from recoup.engine.house import House
 from recoup.insight import experiments_run as run
-from recoup.store import desk_settings, merchants
+from recoup.store import desk_settings, experiments, merchants
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import cases
@@ -202,21 +202,18 @@ def test_the_owner_of_the_rate_reads_filters_and_promotes(office: Office, browse
 
 def test_the_founder_approves_and_gives_roles(office: Office, browser: Browser) -> None:
     revops = Person(actor="staff:revops", role="revops")  # whose day may have been another process's
-    approvals.put_in_force(
-        office.house,
-        office.merchant,
-        "gentle@1",
-        revops,
-        move_open_cases=False,
-        alone=False,
-        reason="the test",
-    )
+    with reading(office.house.db) as tx:
+        plan = experiments.get(tx, office.merchant.id, "gentle-first").plan
+    approvals.ask_for_rule(office.house, office.merchant, plan, "gentle", revops, move_open_cases=False)
     page = entered(office, browser, "admin")
     expect(page.locator(".strip")).to_contain_text("Due to the messages")
     page.goto(f"{office.url}/approvals")
     page.locator("tr", has_text="gentle@1").get_by_role("button", name="Approve").click()
     expect(page.locator(".note.ok")).to_contain_text("Approved, and done")
     assert office.policy() == "gentle@1"
+    with reading(office.house.db) as tx:
+        ended = experiments.get(tx, office.merchant.id, "gentle-first")
+    assert (ended.state, ended.promoted) == ("stopped", "gentle"), "nobody is drawn into it any more"
     page.goto(f"{office.url}/people")
     row = page.locator("tr", has_text="viewer").last
     row.locator("summary").click()

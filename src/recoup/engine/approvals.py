@@ -40,7 +40,7 @@ class Bid(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     move_open_cases: bool = False
     experiment: str = ""
-    """Of a policy for an audience: the test that found it, and the arm that becomes the rule."""
+    """Of a policy that a test found: the test, and the arm that becomes the rule."""
     arm: str = ""
 
 
@@ -85,15 +85,16 @@ def put_in_force(
 def ask_for_rule(
     house: House, merchant: Merchant, plan: Plan, arm: str, who: Person, *, move_open_cases: bool
 ) -> Asked:
-    """Asks a second person to make an arm's policy the rule for the test's audience. Raises `NotAllowed`."""
+    """Asks a second person to make an arm's policy the rule for whom the test is for; it runs until they agree. Raises
+    `NotAllowed`."""
     if not authority.may(who.role, "rule"):
         raise NotAllowed(f"the role {who.role} may not change which policy is in force")
-    what = plan.arm(arm).policy if arm != plan.arms[0].name else "as everybody"
-    bid = Bid(
-        reason=f"for {plan.audience}: the arm {arm} of the test {plan.id}", move_open_cases=move_open_cases,
-        experiment=plan.id, arm=arm,
-    )  # fmt: skip
-    return _ask(house, merchant, "policy", f"{what} for {plan.audience}", who, bid, ("admin", "revops"))
+    reason, subject = f"the arm {arm} of the test {plan.id}", plan.arm(arm).policy or merchant.policy
+    if plan.audience is not None:
+        what = subject if arm != plan.arms[0].name else "as everybody"
+        reason, subject = f"for {plan.audience}: {reason}", f"{what} for {plan.audience}"
+    bid = Bid(reason=reason, move_open_cases=move_open_cases, experiment=plan.id, arm=arm)
+    return _ask(house, merchant, "policy", subject, who, bid, ("admin", "revops"))
 
 
 def _done_or_asked(

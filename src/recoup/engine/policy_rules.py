@@ -1,4 +1,4 @@
-"""A policy for an audience: what a test of policies for it ends with, laid down, seen before it is, and taken back."""
+"""What a test of policies ends with: a policy for its audience, laid down, seen before it is, and taken back; or one for everybody."""
 
 from datetime import datetime
 
@@ -71,22 +71,33 @@ def moving(house: House, merchant: Merchant, plan: Plan, arm: str) -> tuple[str,
 def promote(
     house: House, merchant: Merchant, experiment_id: str, arm: str, *, actor: str, move_open_cases: bool
 ) -> list[str]:
-    """Makes an arm's policy the rule for the test's audience, or with the first arm takes it back; the test ends. New cases
-    of the audience begin with it, and where asked its open ones follow. The ids of those moved."""
+    """Makes an arm's policy the rule for the test's audience, or with the first arm takes it back; of a test for everybody
+    the policy in force. The test ends. New cases begin with it, and where asked open ones follow. The ids of those moved."""
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
         merchant = merchants.get(tx, merchant.id, lock=True)
         found = experiments.get(tx, merchant.id, experiment_id, lock=True)
-        done = ruling(tx, merchant, found.plan, arm, actor=actor, now=now)
-        house.policy(tx, merchant.id, done.policy)
+        done = (
+            None
+            if found.plan.audience is None
+            else ruling(tx, merchant, found.plan, arm, actor=actor, now=now)
+        )
+        ref = found.plan.arm(arm).policy or merchant.policy if done is None else done.policy
+        house.policy(tx, merchant.id, ref)
         experiments.stop(tx, merchant.id, experiment_id, by=actor, why=f"{arm} was promoted", now=now)
         experiments.change(tx, merchant.id, experiment_id, promoted=arm)
         was = (r.policy for r in merchant.policy_rules if r.experiment == experiment_id)
-        merchants.set_rules(tx, merchant.id, done.rules)
+        for_whom = {} if done is None else {"audience": str(found.plan.audience)}
+        if done is None:
+            merchants.change(tx, merchant.id, policy=ref)
+        else:
+            merchants.set_rules(tx, merchant.id, done.rules)
         audit.note(
-            tx, merchant.id, actor=actor, what="experiment.promoted", subject=experiment_id, now=now, arm=arm,
-            policy=done.policy, before=next(was, merchant.policy), audience=str(found.plan.audience),
+            tx, merchant.id, actor=actor, what="experiment.promoted", subject=experiment_id, now=now, arm=arm, policy=ref,
+            before=next(was, merchant.policy), **for_whom,
         )  # fmt: skip
+    if done is None:
+        return policies.activate(house, merchant, ref, move_open_cases=move_open_cases, actor=actor)
     if not move_open_cases:
         return []
     return policies.move(house, merchant, done.policy, actor=actor, only=done.only, because=done.because)

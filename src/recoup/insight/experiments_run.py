@@ -337,26 +337,10 @@ def promote(
         if found.plan.words_differ:
             _promote_words(tx, merchant, found, arm, actor=actor, now=now)
             return []
-        ref = _policy_of(found.plan, arm)
-        if found.plan.audience is None:
-            _end(tx, merchant, found, arm, ref, actor=actor, now=now)
-    if found.plan.audience is not None:
-        return policy_rules.promote(
-            house, merchant, experiment_id, arm, actor=actor, move_open_cases=move_open_cases
-        )
-    return policies.activate(house, merchant, ref, move_open_cases=move_open_cases, actor=actor)
-
-
-def _end(
-    tx: Connection, merchant: Merchant, found: Registered, arm: str, ref: str, *, actor: str, now: datetime
-) -> None:
-    id = found.plan.id
-    experiments.stop(tx, merchant.id, id, by=actor, why=f"{arm} was promoted", now=now)
-    experiments.change(tx, merchant.id, id, promoted=arm)
-    audit.note(
-        tx, merchant.id, actor=actor, what="experiment.promoted", subject=id, now=now, arm=arm,
-        policy=ref, before=merchant.policy,
-    )  # fmt: skip
+        _policy_of(found.plan, arm)
+    return policy_rules.promote(
+        house, merchant, experiment_id, arm, actor=actor, move_open_cases=move_open_cases
+    )
 
 
 def _promote_words(

@@ -269,16 +269,10 @@ def _promote(house: Home, visit: Visit, experiment_id: str, arm: str, *, move: b
     if not four_eyes:
         run.promote(house, merchant, experiment_id, arm, actor=visit.actor, move_open_cases=move)
         return "promoted"
-    if would.audience:
-        with reading(house.db) as tx:
-            plan = experiments.get(tx, merchant.id, experiment_id).plan
-        approvals.ask_for_rule(house, merchant, plan, arm, visit.person, move_open_cases=move)
-        return "asked_rule"
-    asked = approvals.put_in_force(
-        house, merchant, would.policy, visit.person, move_open_cases=move, alone=False,
-        reason=f"the arm {arm} of the test {experiment_id}",
-    )  # fmt: skip
-    return "promoted" if asked is None else "asked_rule"
+    with reading(house.db) as tx:
+        plan = experiments.get(tx, merchant.id, experiment_id).plan
+    approvals.ask_for_rule(house, merchant, plan, arm, visit.person, move_open_cases=move)
+    return "asked_rule"
 
 
 handlers = [experiments_page, start, experiment_page, end]
