@@ -20,7 +20,7 @@ from tests.diaries.bank import Charge
 from tests.diaries.house_diary import REAL_TIME, Diary, policy, rungs
 from tests.support.waiting import until
 
-RULES = policy(window="PT40S", retry=rungs("PT1S"), ending={"action": "cancel"})
+RULES = policy(window="PT4S", retry=rungs("PT1S"), ending={"action": "cancel"})
 
 
 @pytest.fixture
