@@ -13,7 +13,7 @@ from recoup.channels.smtp import SmtpDoor
 from recoup.channels.smtp_settings import parse_smtp_url
 from recoup.domain.facts import Opened
 from recoup.domain.fold import opening
-from recoup.engine import operate, outcomes
+from recoup.engine import operate, outcomes, speak
 from recoup.engine.house import House
 from recoup.engine.looking import Looked, NotOurs, look, unmoved
 from recoup.engine.outcomes import Book, Leaving, _Entry
@@ -229,6 +229,23 @@ def test_what_one_person_is_told_goes_over_one_connection(house: House) -> None:
     sent = [key for key, (status, _) in stood.items() if status == "sent"]
     assert len([key for key in sent if int(key.split(":")[0].removeprefix("c_")) < 9]) == 2
     assert len(sent) == 42
+
+
+def test_an_address_or_a_number_in_common_is_one_person(house: House) -> None:
+    """Two budgets, of an address and of a number, must not be overdrawn over two connections: a chain of them is one line."""
+    merchant = add_merchant(house, policy=TELLS)
+    items = [
+        due(house, merchant, 1, customer__id="cus_1", customer__email="a@customer.example"),
+        due(house, merchant, 2, customer__id="cus_2", customer__phone="+4915112345678"),
+        due(house, merchant, 3, customer__id="cus_3"),
+        due(house, merchant, 4, customer__id="cus_4", customer__email=" A@customer.example", customer__phone="+4915112345678"),
+        due(house, merchant, 5, customer__id="cus_5", customer__phone="+4915112345678"),
+    ]  # fmt: skip
+    with reading(house.db) as tx:
+        found = look(house, tx, merchant, items, house.clock.now())
+    sending = speak._Sending(house, merchant, "email", speak.Said({}, ()), found, frozenset())
+    people = [sorted(item.case_id for item in person) for person in sending._by_person(items)]
+    assert sorted(people) == [["c_1", "c_2", "c_4", "c_5"], ["c_3"]]
 
 
 def leaving_of(number: int) -> Leaving:

@@ -169,17 +169,25 @@ class _Sending:
         outcomes.put_out(self._house, self._merchant, left)
 
     def _by_person(self, items: Sequence[OutItem]) -> list[deque[OutItem]]:
+        """The messages by whom they go to: who shares a customer, an address or a number is one person."""
         people: dict[str, deque[OutItem]] = {}
         for item in items:
             each = self._found[item.once_key]
-            reader = each.reader if isinstance(each, Looked) and item.kind == "message" else None
-            who = (
-                reader.email.strip().casefold()
-                if reader is not None and reader.email
-                else f"/{item.customer_id}"
-            )
-            people.setdefault(who, deque()).append(item)
-        return list(people.values())
+            reader = each.reader if isinstance(each, Looked) else None
+            names = [f"/{item.customer_id}"]
+            if reader is not None:
+                names += [f"@{reader.email.strip().casefold()}"] if reader.email else []
+                names += [f"+{reader.phone}"] if reader.phone else []
+            known = {id(people[name]): people[name] for name in names if name in people}
+            person, *others = known.values() or (deque[OutItem](),)
+            for other in others:
+                person += other
+            person.append(item)
+            people |= {
+                name: person for name, mine in people.items() if any(mine is other for other in others)
+            }
+            people |= dict.fromkeys(names, person)
+        return list({id(person): person for person in people.values()}.values())
 
     def _line(self, waiting: deque[deque[OutItem]]) -> None:
         """Sends over one connection; each result is written down before the next message leaves over it."""
