@@ -139,7 +139,7 @@ def _page(request: Ask, house: Home, visit: Visit, template: str) -> Response[st
         visit, template, tab="/insight", headline=_headline(count, stage), about=_about(count, value),
         pictures=pictures, choices=choices, counting=ledger is None, query=_address(where), where=where, label=frame.label, stage=stage,
         as_of=frame.as_of, ranking=ranking, faults=checked.faults if checked else (), checking=checked is None, best=best[:FIRST], rest=best[FIRST:], done=asked.get("done", ""),
-        on=switching.in_force(house, merchant), switches=buttons(policy, source), already=_rows(ranking, lambda o: o.tactic in done), any_filter=any(asked.get(n) for n in FILTERS),
+        on=switching.in_force(house, merchant), switches=buttons(policy, source), already=_rows(ranking, lambda o: o.tactic in done), learned=policy.timing.mode == "learned", any_filter=any(asked.get(n) for n in FILTERS),
     )  # fmt: skip
 
 
