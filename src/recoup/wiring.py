@@ -1,6 +1,5 @@
 """Settings -> the assembled house; plain calls, no container."""
 
-import gc
 import json
 import os
 import secrets
@@ -17,6 +16,7 @@ from recoup.channels.port import Mail, MailDoor, SmsDoor
 from recoup.channels.sms import open_sms_door
 from recoup.channels.sms_settings import parse_sms_url
 from recoup.engine.clock import Clock, SystemClock
+from recoup.engine.garbage import collect_seldom
 from recoup.engine.house import House
 from recoup.engine.ids import new_id
 from recoup.engine.links import Links
@@ -43,9 +43,7 @@ def assemble(settings: Settings, *, clock: Clock | None = None, doors_only: bool
     mail = parse_mail_url(settings.mail_url, settings.smtp_url)
     clock = clock or SystemClock()
     door = open_door(mail, clock.now) if mail is not None else None
-    # A batch makes tens of thousands of small values at once and hardly ever a circle of them: looking for circles
-    # every few hundred values took a tenth of the CPU of a charge.
-    gc.set_threshold(20_000, 20, 20)
+    collect_seldom()
 
     def mail_door(house: House, merchant: Merchant) -> MailDoor:
         return door or CapturedDoor(_capture(house, merchant))

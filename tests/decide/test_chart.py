@@ -15,14 +15,13 @@ def test_what_clears_is_the_sum_of_its_weights(when: When, data: st.DataObject) 
     column, count = chart.column(when), chart.never + 1
     drawn = data.draw(st.lists(st.floats(0, 1), min_size=count, max_size=count))
     weights = [w / (sum(drawn) or 1.0) for w in drawn]
-    plain = sum(weights[i] for i in column.sure)
-    plain += sum(weights[i] * c for i, c in zip(column.partly, column.chances, strict=True))
+    plain = sum(w * c for w, c in zip(weights, column.clears, strict=True))
     assert abs(column.of(weights, square(weights)) - plain) < 1e-9
 
 
 def test_what_clears_nowhere_is_never_below_nothing() -> None:
     weights = [0.1] * 7
-    assert Column(7, (), ()).of(weights, square(weights)) == 0.0
+    assert Column([0.0] * 7).of(weights, square(weights)) == 0.0
 
 
 @given(WHENS, st.floats(0, 0.99))

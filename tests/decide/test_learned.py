@@ -165,6 +165,35 @@ def test_four_tries_and_nothing_known_are_spread_over_the_whole_window(policy: P
     assert all(4 <= gap <= 10 for gap in gaps), tried
 
 
+@pytest.mark.parametrize("code", ["51", "05", "61", "59"])
+def test_a_message_changes_nothing_about_when_money_comes(policy: Policy, code: str) -> None:
+    """The plan made after the refusal stands, however often the house looks at the case before its next try."""
+    seen = view([failed(code)], card())
+    tried = decided(seen, policy)
+    assert tried.move == "charge"
+    assert tried.at is not None
+    for share in (0.2, 0.5, 0.9):
+        then = START + share * (tried.at - START)
+        told = Message(
+            at=then - timedelta(minutes=1), channel="email", step="soft_notice", status="delivered"
+        )
+        d = decided(msgspec.structs.replace(seen, messages=(told,), now=then), policy)
+        assert (d.move, d.at) == ("charge", tried.at)
+
+
+def test_a_plan_that_nobody_followed_is_made_anew(policy: Policy) -> None:
+    """Its first try lies behind: the house slept, and a message was the last thing it did."""
+    seen = view([failed()], card())
+    late = day(12)
+    told = Message(at=day(1), channel="email", step="soft_notice", status="delivered")
+    asked = decided(msgspec.structs.replace(seen, messages=(told,), now=late), policy)
+    assert asked == decided(msgspec.structs.replace(seen, messages=(told,), now=late), policy)
+    plain = decided(msgspec.structs.replace(seen, now=late), policy)
+    assert (plain.move, plain.at) == ("charge", asked.at)
+    assert plain.at is not None
+    assert plain.at >= late
+
+
 def test_after_fifteen_attempts_of_a_debt_on_two_cards_there_is_no_further_retry(policy: Policy) -> None:
     new = msgspec.structs.replace(card(), id="pm_2", fingerprint="f_2", added_at=day(4))
     tries = [failed(), *(refused(day(n / 2), network_code="51") for n in range(1, 8))]

@@ -23,7 +23,9 @@ def decide(
     from recoup.cli.answers import decider, play, reference
     from recoup.decide.chart import Chart
     from recoup.decide.model import read_model
-    from recoup.engine.policies import parse, text_of
+    from recoup.engine.garbage import collect_seldom
+    from recoup.engine.policy_files import text_of
+    from recoup.engine.policy_text import parse
 
     text, source = text_of(policy)
     chosen = parse(text, source=source)
@@ -31,6 +33,7 @@ def decide(
         chart = None if model is None else Chart(read_model(model.read_bytes()))
     except ValueError as e:
         raise Fault(f"{model}: {e}", FOUND) from e
+    collect_seldom()
     one = decider(chosen, reference(chosen), seed, chart)
     try:
         mistakes = play(one, sys.stdin.buffer, sys.stdout.buffer)

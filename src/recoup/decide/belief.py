@@ -15,26 +15,20 @@ LATELY_HOURS = 7 * 24.0
 @lru_cache(maxsize=20000)
 def believed(chart: Chart, e: Evidence) -> tuple[float, ...]:
     """The weights of all scenarios given the evidence; they add up to 1."""
-    first = e.refusals[0]
-    weights = list(_begun(chart, e._replace(refusals=e.refusals[:1])))
-    tried, meaning = tiring(e.refusals[:1]), (first.category, first.code)
-    for nth, refusal in enumerate(e.refusals[1:], 1):
-        when, category, code = refusal
-        refuse(chart, weights, when, vigour_after(lately(when.elapsed, tried), chart.model.fatigue), nth)
-        tried += tiring([refusal])
-        if (category, code) != meaning:
-            _reread(
-                chart, weights, chart.causes(*meaning, e.funding), chart.causes(category, code, e.funding)
-            )
-            meaning = category, code
+    before, (when, category, code) = e.refusals[:-1], e.refusals[-1]
+    if not before:
+        weights = begun(chart, e)
+    else:
+        # What was believed until the last refusal is mostly known from the decision before.
+        weights = list(believed(chart, e._replace(refusals=before)))
+        vigour = vigour_after(lately(when.elapsed, tiring(before)), chart.model.fatigue)
+        refuse(chart, weights, when, vigour, len(before))
+        _, was, code_was = before[-1]
+        if (category, code) != (was, code_was):
+            meant = chart.causes(was, code_was, e.funding)
+            _reread(chart, weights, meant, chart.causes(category, code, e.funding))
     total = sum(weights) or 1.0
     return tuple([w / total for w in weights])
-
-
-@lru_cache(maxsize=2000)
-def _begun(chart: Chart, e: Evidence) -> tuple[float, ...]:
-    """The same for every decision of a case: what came after the first refusal is not in it."""
-    return tuple(begun(chart, e))
 
 
 def begun(chart: Chart, e: Evidence) -> list[float]:

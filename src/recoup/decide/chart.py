@@ -33,7 +33,9 @@ class Refused(NamedTuple):
 
 
 PastDebt = tuple[tuple[int, int, bool], ...]
-"""The tries of an earlier debt: local day (before the first refusal's: negative), hour, and whether it cleared."""
+"""The tries of an earlier debt, oldest first: local day (before the first refusal's: negative), hour, whether it cleared."""
+Period = tuple[int, tuple[float, ...]]
+"""Which period of a cycle, and a chance for each span that its money may last."""
 
 
 class Evidence(NamedTuple):
@@ -49,50 +51,44 @@ class Evidence(NamedTuple):
 
 
 class Column:
-    """The scenarios in which a charge clears, of `count`: `sure` ones, and `partly` ones with the chance that it does."""
+    """The chance that a charge clears, for each scenario."""
 
-    __slots__ = ("_all", "_square", "chances", "partly", "sure")
+    __slots__ = ("_chances", "_partly", "_square", "_sure", "clears")
 
-    def __init__(self, count: int, sure: Sequence[int], partly: Sequence[tuple[int, float]]) -> None:
-        self.sure = tuple(sure)
-        self.partly = tuple(i for i, _ in partly)
-        self.chances = tuple(c for _, c in partly)
-        clears = dict.fromkeys(sure, 1.0) | dict(partly)
-        self._all = tuple([clears.get(i, 0.0) for i in range(count)])
-        self._square = square(self._all)
+    def __init__(self, clears: Sequence[float]) -> None:
+        self.clears = tuple(clears)
+        self._square = square(self.clears)
+        self._sure = tuple([i for i, c in enumerate(self.clears) if c >= 1.0])
+        self._partly = tuple([i for i, c in enumerate(self.clears) if 0.0 < c < 1.0])
+        self._chances = tuple([self.clears[i] for i in self._partly])
 
     def of(self, weights: Sequence[float], weights_square: float) -> float:
         """The weight of what clears; `weights_square` is their `square`.
 
         A scalar product by the law of cosines: the distance of two points is what Python has always worked out in C.
         """
-        found: float = (self._square + weights_square - dist(self._all, weights) ** 2) / 2
+        found: float = (self._square + weights_square - dist(self.clears, weights) ** 2) / 2
         return found if found > 0.0 else 0.0
 
     def refuse(self, weights: list[float], vigour: float) -> None:
         """Counts a refusal: `vigour` is the chance that a charge clears which nothing stands against."""
         left = 1.0 - vigour
-        for i in self.sure:
+        for i in self._sure:
             weights[i] *= left
-        for i, chance in zip(self.partly, self.chances, strict=True):
+        for i, chance in zip(self._partly, self._chances, strict=True):
             weights[i] *= 1.0 - vigour * chance
 
     def forget(self, weights: list[float], vigour: float) -> None:
         """Takes back what `refuse` counted."""
         more = 1.0 / (1.0 - vigour)
-        for i in self.sure:
+        for i in self._sure:
             weights[i] *= more
-        for i, chance in zip(self.partly, self.chances, strict=True):
+        for i, chance in zip(self._partly, self._chances, strict=True):
             weights[i] /= 1.0 - vigour * chance
 
     def cleared(self, weights: Sequence[float], vigour: float) -> list[float]:
         """The weights times the chance that a charge cleared."""
-        found = [0.0] * len(weights)
-        for i in self.sure:
-            found[i] = weights[i] * vigour
-        for i, chance in zip(self.partly, self.chances, strict=True):
-            found[i] = weights[i] * vigour * chance
-        return found
+        return [w * vigour * c for w, c in zip(weights, self.clears, strict=True)]
 
 
 def square(numbers: Sequence[float]) -> float:
@@ -119,7 +115,8 @@ class Chart:
         self.cycles = tuple(pairwise(edges))
         self.dated = len(set(model.pay.weekdays)) > 1 or len(set(model.pay.monthdays)) > 1
         self._lasts = {c: [model.pay.lasting[c].quantile(q) for q in ENDS] for c in CYCLES}
-        self._clears: dict[tuple[Cycle, int, int], tuple[int, tuple[float, ...]]] = {}
+        self._clears: dict[tuple[Cycle, int, int], Period] = {}
+        self._fails: dict[tuple[Cycle, int, int], Period] = {}
         self._pay_columns: dict[tuple[int, int], Column] = {}
         self._columns: dict[When, Column] = {}
         self._judged: dict[int, tuple[float, ...]] = {}
@@ -167,35 +164,25 @@ class Chart:
         """The scenarios in which a charge at `when` clears (the issuer's judgement is not among them)."""
         found = self._columns.get(when)
         if found is None:
-            m, pay = self.model, self.pay_column(when.day, when.hour)
-            sure = list(pay.sure)
-            sure += [
-                i for i, (hours, _) in enumerate(m.outage_hours, self.technical) if when.elapsed >= hours
-            ]
-            for i, (days, _) in enumerate(m.limit_days, self.limit):
-                if when.day >= 1 if days == 0 else when.elapsed >= days * DAY_HOURS:
-                    sure.append(i)
-            found = self._columns[when] = Column(
-                self.never + 1, sure, list(zip(pay.partly, pay.chances, strict=True))
-            )
+            m, elapsed = self.model, when.elapsed
+            over = [elapsed >= hours for hours, _ in m.outage_hours]
+            lifted = [when.day >= 1 if days == 0 else elapsed >= days * DAY_HOURS for days, _ in m.limit_days]
+            never = [False] * (1 + len(m.risk_levels))
+            pays = self.pay_column(when.day, when.hour).clears
+            found = self._columns[when] = Column([*pays, *map(float, [False, *over, *lifted, *never])])
         return found
 
     def pay_column(self, day: int, hour: int) -> Column:
         """The pay day scenarios alone."""
         found = self._pay_columns.get((day, hour))
         if found is None:
-            sure: list[int] = []
-            partly: list[tuple[int, float]] = []
-            for p, (cycle, j) in enumerate(self.pay):
-                for atom, chance in enumerate(self.clears(cycle, day - j, hour)[1]):
-                    if chance >= 1.0:
-                        sure.append(p * ATOMS + atom)
-                    elif chance > 0.0:
-                        partly.append((p * ATOMS + atom, chance))
-            found = self._pay_columns[day, hour] = Column(self.never + 1, sure, partly)
+            clears: list[float] = []
+            for cycle, j in self.pay:
+                clears += self.clears(cycle, day - j, hour)[1]
+            found = self._pay_columns[day, hour] = Column(clears)
         return found
 
-    def clears(self, cycle: Cycle, days: int, hour: int) -> tuple[int, tuple[float, ...]]:
+    def clears(self, cycle: Cycle, days: int, hour: int) -> Period:
         """The period and, for each span that money may last, the chance that it is there: `days` after the next pay
         day (negative: before it, in an earlier period), at the local `hour`."""
         key = (cycle, days, hour)
@@ -206,7 +193,17 @@ class Chart:
             )
         return found
 
-    def _clear(self, cycle: Cycle, since: float) -> tuple[int, tuple[float, ...]]:
+    def fails(self, cycle: Cycle, days: int, hour: int) -> Period:
+        """The same for a charge that was refused though nothing stood against it but the lack of money."""
+        key = (cycle, days, hour)
+        found = self._fails.get(key)
+        if found is None:
+            period, chances = self.clears(*key)
+            refused = tuple([1.0 - self.model.at_once * c for c in chances])
+            found = self._fails[key] = period, refused
+        return found
+
+    def _clear(self, cycle: Cycle, since: float) -> Period:
         length = CYCLE_DAYS[cycle]
         period = floor(since / length)
         lag = since - period * length

@@ -1,6 +1,7 @@
 """What a customer's earlier debts say about their pay days: what cleared when, and what did not."""
 
 from collections.abc import Sequence
+from operator import mul
 
 from recoup.decide.chart import ATOMS, Chart, PastDebt
 from recoup.decide.model import CYCLES, PHASES, Cycle
@@ -73,18 +74,16 @@ def _of_cycle(chart: Chart, cycle: Cycle, debt: PastDebt) -> list[float]:
 
 def _seen(chart: Chart, cycle: Cycle, phase: int, debt: PastDebt) -> float:
     """The chance of the tries of one debt if the next pay day is `phase` days after this debt's first failure."""
-    at_once = chart.model.at_once
-    by_period: dict[int, list[float]] = {}
+    seen = chart.model.at_once if debt[-1][2] else 1.0
+    within: int | None = None
+    together: tuple[float, ...] = ()
     for day, hour, cleared in debt:
-        period, chances = chart.clears(cycle, day - phase, hour)
-        if not cleared:
-            chances = tuple([1.0 - at_once * c for c in chances])
+        period, chances = (chart.clears if cleared else chart.fails)(cycle, day - phase, hour)
         # What happens within one period hangs together by how long its money lasts.
-        before = by_period.get(period)
-        by_period[period] = (
-            list(chances) if before is None else [a * b for a, b in zip(before, chances, strict=True)]
-        )
-    seen = at_once if debt[-1][2] else 1.0
-    for together in by_period.values():
-        seen *= sum(together) / ATOMS
-    return seen
+        if period == within:
+            together = tuple(map(mul, together, chances))
+            continue
+        if within is not None:
+            seen *= sum(together) / ATOMS
+        within, together = period, chances
+    return seen * sum(together) / ATOMS

@@ -14,11 +14,10 @@ from recoup.decide.chart import DAY_HOURS, Chart, Evidence, PastDebt, Refused, W
 from recoup.decide.fees import Fee, cost_of
 from recoup.decide.model import prior
 from recoup.decide.planner import NO_PLAN, Plan, Wish, plan
-from recoup.decide.situation import Situation
+from recoup.decide.situation import NOT_SENT, Situation, Understood
 from recoup.decide.value import price_of_try, worth
-from recoup.domain.decline import understand
 from recoup.domain.instants import HoursOfDay, zone
-from recoup.domain.view import MOST_PAST_DEBTS, Attempt, CaseView, Method, Result
+from recoup.domain.view import MOST_PAST_DEBTS, CaseView, Method, Result
 
 HOUR = timedelta(hours=1)
 SOON = (1, 3, 6, 12)
@@ -31,6 +30,8 @@ LAST_CALL = timedelta(minutes=30)
 STATED_SURE, INFERRED_SURE = 0.95, 0.6
 PAST_TRIES = 6
 """How many tries of each earlier debt the belief looks at."""
+# Enum members are looked up once: this runs for every attempt of every decision.
+_PAID, _DECLINED = Result.PAID, Result.DECLINED
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +94,9 @@ def shipped() -> Chart:
 
 def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
     """The outlook of the case with `left` tries to spend; None where the model cannot speak: nothing was refused yet."""
-    refusals = [a for a in s.view.attempts if a.result is Result.DECLINED]
+    refusals: Sequence[Understood] = s.refusals
     if s.method is not None:
-        refusals = [a for a in refusals if a.method_id in (s.method.id, None)] or refusals
+        refusals = [r for r in refusals if r[0].method_id in (s.method.id, None)] or refusals
     if not refusals:
         return None
     evidence, clock = read_evidence(s.view, chart, s.method, refusals)
@@ -107,17 +108,19 @@ def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
         s.view, s.method, s.now, tried=s.tried, merchant_country=s.around.country, returned=s.policy.value.returned
     )  # fmt: skip
     rules_fee = fee.minor_in(s.view.debt.currency) or 0.0
-    price = price_of_try(value, s.policy.value, replies.leaves(worn, replies.refusal), rules_fee)
+    last = refusals[-1][0].at
+    asked_since = sum(m.at > last and m.status not in NOT_SENT for m in s.view.messages)
+    leaves = replies.leaves(worn - asked_since, replies.refusal)
+    price = price_of_try(value, s.policy.value, leaves, rules_fee)
+    weights = believed(chart, evidence)
     candidates: tuple[When, ...] = ()
     planned = NO_PLAN
     if left > 0 and s.retryable and not s.fresh:
-        weights = believed(chart, evidence)
-        soon = SOON if sum(weights[chart.technical : chart.limit]) >= PASSES_QUICKLY else ()
-        candidates = _candidates(s, clock, chart, evidence.refusals[-1].when.elapsed, soon)
-        planned = plan(chart, evidence, candidates, Wish(left, price, s.policy.value.patience))
+        wish = Wish(left, price, s.policy.value.patience)
+        candidates, planned = _planned(s, clock, chart, evidence, wish, last if asked_since else s.now)
     causes = chart.causes(first.category, first.code, evidence.funding)
     return Outlook(
-        chart=chart, category=s.category, causes=chart.by_cause(believed(chart, evidence), causes),
+        chart=chart, category=s.category, causes=chart.by_cause(weights, causes),
         candidates=candidates, plan=planned, worth=value, price=price, fee=fee, worn=worn, past_cleared=_past_cleared(s),
         started=clock.start, ends=clock.hours(s.end), now=clock.hours(s.now),
     )  # fmt: skip
@@ -139,9 +142,15 @@ class Clock:
         return self.at_elapsed(self.hours(at))
 
     def at_elapsed(self, elapsed: float) -> When:
+        return When(*self._day_and_hour(elapsed), float(round(elapsed)))
+
+    def day_and_hour(self, at: datetime) -> tuple[int, int]:
+        return self._day_and_hour(self.hours(at))
+
+    def _day_and_hour(self, elapsed: float) -> tuple[int, int]:
         local = elapsed + self.past_midnight
         day = floor(local / DAY_HOURS)
-        return When(day, int(local - day * DAY_HOURS), float(round(elapsed)))
+        return day, int(local - day * DAY_HOURS)
 
     def days(self, first: int, last: int, hour: int) -> tuple[When, ...]:
         """That local hour of each of these days, at the minute past the hour of the first refusal."""
@@ -154,10 +163,15 @@ def _days(first: int, last: int, hour: int, begun: int) -> tuple[When, ...]:
 
 
 def read_evidence(
-    view: CaseView, chart: Chart, method: Method | None, refusals: Sequence[Attempt], *, dates: bool = False
+    view: CaseView,
+    chart: Chart,
+    method: Method | None,
+    refusals: Sequence[Understood],
+    *,
+    dates: bool = False,
 ) -> tuple[Evidence, Clock]:
     """What the view says about the causes of `refusals` (of one method, oldest first), and the clock it is told by."""
-    clock = Clock(refusals[0].at, zone(view.customer.timezone or "UTC"))
+    clock = Clock(refusals[0][0].at, zone(view.customer.timezone or "UTC"))
     known = view.customer.pay_days
     told = None
     if known is not None:
@@ -165,7 +179,7 @@ def read_evidence(
         told = (known.every, (known.next - clock.date).days, sure)
     evidence = Evidence(
         funding=(method.funding or "") if method is not None else "",
-        refusals=tuple(Refused(clock.when(a.at), *_meaning(view, a)) for a in refusals),
+        refusals=tuple([Refused(clock.when(a.at), d.category, d.raw or d.code) for a, d in refusals]),
         told=told,
         past=_past(view, clock) if view.history else (),
         on=clock.date if dates or chart.dated else None,
@@ -173,20 +187,14 @@ def read_evidence(
     return evidence, clock
 
 
-def _meaning(view: CaseView, attempt: Attempt) -> tuple[str, str]:
-    decline = understand(attempt, view.method(attempt.method_id), on=attempt.at.date())
-    return decline.category, decline.raw or decline.code
-
-
 def _past(view: CaseView, clock: Clock) -> tuple[PastDebt, ...]:
     """The tries of earlier debts that failed like this one. Debts paid at once say little about when money is short:
     what sets a failing month apart is that the money came late."""
     past: list[PastDebt] = []
     for debt in view.history[-MOST_PAST_DEBTS:]:
-        tries = [a for a in debt.attempts if a.result in (Result.PAID, Result.DECLINED)][:PAST_TRIES]
-        if any(a.result is Result.DECLINED for a in tries):
-            seen = [(clock.when(a.at), a.result is Result.PAID) for a in tries]
-            past.append(tuple((when.day, when.hour, cleared) for when, cleared in seen))
+        tries = [a for a in debt.attempts if a.result is _PAID or a.result is _DECLINED][:PAST_TRIES]
+        if any(a.result is _DECLINED for a in tries):
+            past.append(tuple([(*clock.day_and_hour(a.at), a.result is _PAID) for a in tries]))
     return tuple(past)
 
 
@@ -199,13 +207,35 @@ def _past_cleared(s: Situation) -> tuple[datetime, ...]:
     )
 
 
-def _candidates(
-    s: Situation, clock: Clock, chart: Chart, tried: float, soon: Sequence[int]
-) -> tuple[When, ...]:
-    """The instants a try is weighed at: one a day at the best hour, some soon after a refusal, and the last of all."""
-    floor_at = _floor(s)
+def _planned(
+    s: Situation, clock: Clock, chart: Chart, e: Evidence, wish: Wish, since: datetime
+) -> tuple[tuple[When, ...], Plan]:
+    """The candidates still ahead and the plan among them, as made at `since`.
+
+    A message says nothing about when money comes: the plan made before it stands as long as its tries lie ahead, so that
+    asking again changes nothing.
+    """
+    candidates = _candidates(s, clock, chart, e, since)
+    made = plan(chart, e, candidates, wish)
+    if since == s.now:
+        return candidates, made
+    now = clock.hours(s.now)
+    passed = sum(when.elapsed < now for when in candidates)
+    if made.at and made.at[0] < passed:
+        return _planned(s, clock, chart, e, wish, s.now)
+    ahead = Plan(tuple([i - passed for i in made.at]), made.chances, made.alone[passed:])
+    return candidates[passed:], ahead
+
+
+def _candidates(s: Situation, clock: Clock, chart: Chart, e: Evidence, since: datetime) -> tuple[When, ...]:
+    """The instants from `since` on that a try is weighed at: one a day at the best hour, some soon after a refusal, and
+    the last of all."""
+    floor_at = _floor(s, since)
     if floor_at is None:
         return ()
+    technical = sum(believed(chart, e)[chart.technical : chart.limit])
+    soon = SOON if technical >= PASSES_QUICKLY else ()
+    tried = e.refusals[-1].when.elapsed
     start, end = max(clock.hours(floor_at), 0.0), clock.hours(s.end)
     allowed = _allowed(s.policy.timing.charge_hours)
     if not allowed:
@@ -225,14 +255,15 @@ def _candidates(
         if last.hour in allowed:
             found.append(last)
             break
-    unique = {w.elapsed: w for w in found if start <= w.elapsed <= end and w.elapsed > tried}
-    return tuple(unique[e] for e in sorted(unique))
+    first = max(start, tried + 0.5)  # hours are whole: after the refusal
+    unique = {w.elapsed: w for w in found if first <= w.elapsed <= end}
+    return tuple([unique[e] for e in sorted(unique)])
 
 
-def _floor(s: Situation) -> datetime | None:
-    """The first instant from now on that the rules allow at all."""
+def _floor(s: Situation, since: datetime) -> datetime | None:
+    """The first instant from `since` on that the rules allow at all."""
     verdict = limits.earliest(
-        s.view, s.method, s.now, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
+        s.view, s.method, since, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
         tried=s.tried, horizon=max(s.end, s.now), announced=s.told is not None, terms=s.policy.timing,
     )  # fmt: skip
     return verdict.earliest

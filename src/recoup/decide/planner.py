@@ -1,12 +1,12 @@
 """Which instants to try so that together they miss the money least: tries spread over what is still possible."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import mul
 from typing import NamedTuple
 
-from recoup.decide.belief import LATELY_HOURS, believed, lately, tiring, vigour_after
+from recoup.decide.belief import LATELY_HOURS, believed, tiring, vigour_after
 from recoup.decide.chart import Chart, Evidence, When, square
 
 ROUNDS = 3
@@ -94,7 +94,7 @@ class _Draft:
         self.hours = [model.hours[when.hour] for when in candidates]
         self.tired = [vigour_after(n, self.fatigue) for n in range(self.tried + wish.left + 1)]
         """What so many refusals lately leave of every chance."""
-        self.lately_begun = [lately(at, tried) for at in self.elapsed]
+        self.lately_begun = [len(tried) - bisect_right(tried, at - LATELY_HOURS) for at in self.elapsed]
         now = self.elapsed[0]
         self.waits = [1.0 - wish.impatience * (at - now) / 24 for at in self.elapsed]
         self.freed = [bisect_left(self.elapsed, at + LATELY_HOURS) for at in self.elapsed]
@@ -174,8 +174,16 @@ class _Draft:
     def take(self, i: int) -> None:
         """Counts candidate `i`, whose gain was just asked for, as tried without success."""
         self.shares[i] = self.gains[i]
-        insort(self.order, i)
-        self._rank()
+        at = bisect_left(self.order, i)
+        self.order.insert(at, i)
+        best = self.alone[i]
+        if at and self.best_alone[at - 1] > best:
+            best = self.best_alone[at - 1]
+        self.best_alone.insert(at, best)
+        for later in range(at + 1, len(self.order)):
+            if self.best_alone[later] >= best:
+                break
+            self.best_alone[later] = best
         self._refuse(i)
 
     def _refuse(self, i: int) -> None:
@@ -192,7 +200,7 @@ class _Draft:
         """Takes candidate `i` out of the plan again. The issuer's judgement keeps no order: the last one is undone."""
         vigour = self.chosen.pop(i)
         self.order.remove(i)
-        self._rank()
+        self.best_alone = list(accumulate([self.alone[j] for j in self.order], max))
         del self.shares[i]
         self.columns[i].forget(self.weights, self.at_once * vigour)
         self.judged = self.chart.judged(self.tried + len(self.chosen))
@@ -200,10 +208,6 @@ class _Draft:
             self.weights[k] /= 1.0 - chance * vigour
         self._tire(i, -1)
         self._judge()
-
-    def _rank(self) -> None:
-        if self.alone:
-            self.best_alone = list(accumulate([self.alone[j] for j in self.order], max))
 
     def _tire(self, i: int, by: int) -> None:
         """Counts one refusal more or less for what comes in the 7 days after candidate `i`."""

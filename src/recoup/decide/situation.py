@@ -28,6 +28,10 @@ NOTICE = "pre_debit_notice"
 """The step of a notice before a debit."""
 
 
+Understood = tuple[Attempt, Decline]
+"""A refusal and what it means."""
+
+
 class Around(msgspec.Struct, frozen=True, kw_only=True):
     """What the house knows beyond the view: other cases of the merchant and of the customer."""
 
@@ -64,7 +68,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     start: datetime
     end: datetime
-    refusals: tuple[tuple[Attempt, Decline], ...]
+    refusals: tuple[Understood, ...]
     """Every refusal of this debt and what it means, oldest first."""
     declined: Attempt | None
     decline: Decline | None
@@ -142,7 +146,7 @@ def look(
     if view.window_ends_at is not None:
         end = min(end, view.window_ends_at)
     method, fresh = _method(view, start)
-    refusals = _refusals(view)
+    refusals = refusals_of(view)
     declined, decline = _latest(refusals)
     ours = [a for a in view.attempts if a.trigger is Trigger.RECOUP]
     return Situation(
@@ -188,17 +192,17 @@ def _tried_since(view: CaseView, method: Method) -> bool:
     return any(a.method_id == method.id and (given is None or a.at >= given) for a in view.attempts)
 
 
-def _refusals(view: CaseView) -> tuple[tuple[Attempt, Decline], ...]:
-    return tuple(
-        (a, understand(a, view.method(a.method_id), on=a.at.date()))
-        for a in view.attempts
-        if a.result is _DECLINED
-    )
+def refusals_of(view: CaseView) -> tuple[Understood, ...]:
+    """Every refusal of the debt and what it means, oldest first."""
+    return tuple([understood(view, a) for a in view.attempts if a.result is _DECLINED])
 
 
-def _latest(
-    refusals: tuple[tuple[Attempt, Decline], ...],
-) -> tuple[Attempt, Decline] | tuple[None, None]:
+def understood(view: CaseView, refused: Attempt) -> Understood:
+    """A refusal of `view` and what it means."""
+    return refused, understand(refused, view.method(refused.method_id), on=refused.at.date())
+
+
+def _latest(refusals: tuple[Understood, ...]) -> Understood | tuple[None, None]:
     """The latest refusal; one of a backup method says nothing about the method that stands behind it."""
     for refusal in reversed(refusals):
         if refusal[0].trigger is not Trigger.BACKUP:

@@ -153,7 +153,7 @@ def is_legal(step: str) -> bool:
 
 def withheld(places: tuple[Enrolment, ...], step: str) -> str | None:
     """The experiment because of which the message `step` must not go out, or None. Legal notices always go out."""
-    if is_legal(step):
+    if not places or is_legal(step):
         return None
     silent = (WITHHOLD, WITHOUT + step)
     return next((p.experiment for p in places if p.kind == "messages" and p.variant in silent), None)

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import cache
-from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +20,7 @@ from recoup.domain.view import CaseView
 from recoup.engine import expiring
 from recoup.engine.finish import finish
 from recoup.engine.house import House
+from recoup.engine.policy_files import NoSuchPolicy, shipped, text_of
 from recoup.engine.policy_text import PolicyRefused, canonical, parse
 from recoup.engine.policy_words import sentences
 from recoup.engine.surroundings import around as read_around
@@ -44,14 +43,9 @@ __all__ = [
     "text_of",
 ]
 
-SHIPPED = Path(__file__).parents[1] / "policies"
 BATCH = 200
 Only = Callable[[CaseView, tuple[Enrolment, ...]], bool]
 """Which open cases are meant, by what is known of them now and their places in experiments."""
-
-
-class NoSuchPolicy(LookupError):
-    """There is neither a shipped policy of that name nor a file of that path."""
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,26 +62,6 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
             return True
         keys = ("move", "at", "method_id", "channel", "step", "action")
         return any(getattr(self.was, k) != getattr(self.becomes, k) for k in keys)
-
-
-@cache
-def shipped() -> tuple[str, ...]:
-    """The names of the policies that come with Recoup."""
-    return tuple(sorted(p.stem for p in SHIPPED.glob("*.toml")))
-
-
-def text_of(name_or_file: str) -> tuple[str, str]:
-    """The text of a shipped policy or of a file, and what to call it in a refusal. Raises `NoSuchPolicy`."""
-    if name_or_file in shipped():
-        return (SHIPPED / f"{name_or_file}.toml").read_text(encoding="utf-8"), f"{name_or_file}.toml"
-    try:
-        return Path(name_or_file).read_text(encoding="utf-8"), name_or_file
-    except UnicodeDecodeError as e:
-        raise NoSuchPolicy(f"{name_or_file} is not a text file in UTF-8; save it as one") from e
-    except OSError as e:
-        raise NoSuchPolicy(
-            f"no policy {name_or_file!r}: there is no such file, and the shipped ones are {', '.join(shipped())}"
-        ) from e
 
 
 def accept(house: House, merchant: Merchant, text: str, *, activate: bool, source: str = "policy") -> str:

@@ -9,11 +9,11 @@ from recoup.decide.belief import believed, chance_of, lately, tiring, vigour_aft
 from recoup.decide.chart import Chart
 from recoup.decide.decision import decide
 from recoup.decide.outlook import foresee, read_evidence
-from recoup.decide.situation import look
+from recoup.decide.situation import look, refusals_of
 from recoup.decide.timing import tries_left
 from recoup.domain.instants import zone
 from recoup.domain.policy import Policy, Segment
-from recoup.domain.view import Attempt, CaseView, Result, Trigger
+from recoup.domain.view import CaseView, Result, Trigger
 
 Same = Literal["half-hour", "day"]
 Slot = tuple[date, int]
@@ -116,9 +116,7 @@ def chance_at(view: CaseView, at: datetime, chart: Chart) -> float:
     last = next((a for a in reversed(view.attempts) if a.result is Result.DECLINED), None)
     if last is None:
         return 0.0
-    refusals: list[Attempt] = [
-        a for a in view.attempts if a.result is Result.DECLINED and a.method_id in (last.method_id, None)
-    ]
+    refusals = [r for r in refusals_of(view) if r[0].method_id in (last.method_id, None)]
     evidence, clock = read_evidence(view, chart, view.method(last.method_id), refusals)
     when = clock.when(at)
     worn = lately(when.elapsed, tiring(evidence.refusals))

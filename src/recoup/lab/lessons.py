@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from recoup.decide.chart import Chart, Evidence, When
 from recoup.decide.outlook import read_evidence
+from recoup.decide.situation import understood
 from recoup.domain.decline import understand
 from recoup.domain.view import Attempt, CaseView, Message, Method, Result, Trigger
 
@@ -59,13 +60,13 @@ def lesson(view: CaseView, chart: Chart) -> Lesson | None:
     if first is None:
         return None
     method = view.method(first.method_id)
-    refused = [first]
+    refused = [understood(view, first)]
     paid: Attempt | None = None
     for a in view.attempts:
         if a.at <= first.at or a.method_id not in (first.method_id, None) or a.trigger not in _TIMED:
             continue
         if a.result is Result.DECLINED:
-            refused.append(a)
+            refused.append(understood(view, a))
         elif a.result is Result.PAID:
             paid = a
             break
