@@ -89,6 +89,8 @@ class Mailbox:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
         self.down = False
+        self.knocks = 0
+        """How often it was tried while it was down."""
         self.letters: list[tuple[datetime, mail.Mail]] = []
         self.on_sent: Callable[[mail.Mail], None] = lambda letter: None
         self.answers: Callable[[mail.Mail], mail.MailResult | None] = lambda letter: None
@@ -97,7 +99,8 @@ class Mailbox:
     def send_batch(self, mails: Iterable[mail.Mail]) -> Iterator[mail.MailResult]:
         for letter in mails:
             if self.down:
-                yield mail.NotSent(why="no connection could be opened")
+                self.knocks += 1
+                yield mail.NotSent(why="no connection could be opened", nobody=True)
                 continue
             said = self.answers(letter)
             if said is not None:

@@ -2,13 +2,18 @@
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from recoup.channels import port as mail
 from recoup.channels.smtp import SmtpDoor
 from recoup.channels.smtp_settings import parse_smtp_url
 from recoup.domain.policy import Policy
+from recoup.store import boxes
+from recoup.store.engines import reading
+from recoup.store.tables import outbox
 from tests.channels.sinks import Keeper, mail_server
 from tests.diaries.conftest import Begin
 from tests.diaries.house_diary import instant, messages, policy, rungs
@@ -34,6 +39,63 @@ def test_mail_server_down_for_six_hours(begin: Begin, count: int) -> None:
     assert sorted(letter.to for _, letter in diary.mailbox.letters) == sorted(
         f"cus_{n}@example.com" for n in range(1, count + 1)
     )
+
+
+def test_an_hour_away_costs_a_few_tries(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One try that finds nobody holds what waits for the mail server: the others are put back together, not tried."""
+    diary = begin(rules())
+    diary.fail_many(MANY)
+    diary.mailbox.down = True
+    taken = Counter[str]()
+    take = boxes.take
+
+    def counted(*args: Any, **how: Any) -> list[boxes.OutItem]:
+        items = take(*args, **how)
+        taken.update(item.once_key for item in items if item.kind == "message")
+        return items
+
+    monkeypatch.setattr(boxes, "take", counted)
+    diary.until("Tue 3 Jun 10:00")
+    assert len(taken) == MANY
+    assert diary.mailbox.knocks <= 50
+    assert sum(taken.values()) <= 25 * MANY
+    with reading(diary.house.db) as tx:
+        waits = tx.execute(sa.select(outbox.c.why, outbox.c.body).where(outbox.c.kind == "message")).all()
+    assert len(waits) == MANY
+    assert all("no connection" in w.why or "cannot be reached" in w.why for w in waits)
+    assert all('"shut"' in w.body for w in waits)
+    diary.mailbox.down = False
+    diary.until("Tue 3 Jun 10:10")
+    assert len(diary.told()) == MANY
+
+
+def test_letters_that_make_the_server_hang_up_hold_up_no_others(begin: Begin) -> None:
+    """Two letters at which the mail server hangs up each time: all others leave within a minute, and those two wait."""
+    diary = begin(rules())
+    diary.fail_many(60)
+    bad = {"cus_1@example.com", "cus_2@example.com"}
+    diary.mailbox.answers = lambda letter: mail.NotSent(why="it hung up") if letter.to in bad else None
+    diary.until("Tue 3 Jun 09:01")
+    assert {letter.to for _, letter in diary.mailbox.letters} == {
+        f"cus_{n}@example.com" for n in range(3, 61)
+    }
+    diary.mailbox.answers = lambda letter: None
+    diary.until("Tue 3 Jun 09:10")
+    assert len(diary.told()) == 60
+
+
+def test_a_letter_that_comes_while_such_are_left_waits_a_minute_at_most(begin: Begin) -> None:
+    diary = begin(rules())
+    diary.fail_many(2)
+    diary.on("Mon 2 Jun 20:00").fail_many(1)
+    diary.mailbox.answers = lambda letter: (
+        None if letter.to == "cus_3@example.com" else mail.NotSent("hung up")
+    )
+    diary.until("Tue 3 Jun 20:02")
+    assert [letter.to for _, letter in diary.mailbox.letters] == ["cus_3@example.com"]
+    diary.mailbox.answers = lambda letter: None
+    diary.until("Tue 3 Jun 20:10")
+    assert len(diary.told()) == 3
 
 
 class Killed(BaseException):

@@ -1,12 +1,13 @@
 """Notices of expiring cards: to whom, when, once; and never where an updater covers the card or the card is new."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from recoup.channels import port as mail
 from recoup.channels.port import SmsNews
 from recoup.domain.view import Method
 from recoup.engine import doors, expiring, policies, receive, sms_news
@@ -65,6 +66,7 @@ def renewal(**over: Any) -> Renewal:
 
 def told(house: House, merchant: Merchant, *these: Renewal, **about: Any) -> None:
     """What `POST /v1/customers` does with a customer and their renewals."""
+    who = about.get("id", "cus_1")
     person = {
         "id": "cus_1",
         "email": "someone@customer.example",
@@ -74,9 +76,9 @@ def told(house: House, merchant: Merchant, *these: Renewal, **about: Any) -> Non
     now = house.clock.now()
     with writing(house.db) as tx:
         customers.learn(tx, merchant.id, [{**person, **about}], now)
-        renewals.learn(tx, merchant.id, "cus_1", these)
+        renewals.learn(tx, merchant.id, who, these)
         policy = house.policy(tx, merchant.id, merchant.policy)
-        expiring.look(tx, merchant, policy, [("cus_1", r) for r in these], now)
+        expiring.look(tx, merchant, policy, [(who, r) for r in these], now)
 
 
 def letters(house: House) -> list[Any]:
@@ -243,6 +245,34 @@ def test_an_app_that_is_down_is_asked_again(house: House, app: Receiver) -> None
     assert app.kinds() == ["message.push"] * 2
     assert len({headers["webhook-id"] for headers, _ in app.got}) == 1
     assert [s for s, *_ in standing(house)] == ["sent"]
+
+
+class Away:
+    """A mail server where nobody opens."""
+
+    def __init__(self) -> None:
+        self.knocks = 0
+
+    def send_batch(self, mails: Iterable[mail.Mail]) -> Iterator[mail.MailResult]:
+        for _ in mails:
+            self.knocks += 1
+            yield mail.NotSent("no connection could be opened", nobody=True)
+
+
+def test_a_mail_server_away_for_hours_costs_no_notice(house: House) -> None:
+    """Ten notices wait for the mail server: one try holds them all, and none is given up."""
+    merchant = houses.add_merchant(house, policy=NOTICES)
+    door, away = house.mail_door, Away()
+    house.mail_door = lambda house, merchant: away
+    for number in range(10):
+        told(house, merchant, renewal(), id=f"cus_{number}", email=f"someone{number}@customer.example")
+    houses.live_until(house, merchant, DUE - timedelta(days=30) + timedelta(hours=4))
+    assert {status for status, *_ in standing(house)} == {"queued"}
+    assert away.knocks <= 60
+    house.mail_door = door
+    houses.live_until(house, merchant, houses.clock_of(house).now() + timedelta(hours=1))
+    assert {status for status, *_ in standing(house)} == {"sent"}
+    assert len(letters(house)) == 10
 
 
 @pytest.fixture

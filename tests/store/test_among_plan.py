@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from recoup.store import overview, queues
+from recoup.store import boxes, overview, queues
 from recoup.store.among import among, of_merchant
 from recoup.store.engines import open_engine, reading, writing
 from recoup.store.migrate import upgrade
@@ -130,3 +130,30 @@ def test_the_months_totals_read_that_month_alone(sqlite_url: str) -> None:
     engine.dispose()
     ways = ("ix_cases_listed", "ix_cases_closed", "uq_cases_open_debt")
     assert [way in plan for way, plan in zip(ways, plans, strict=True)] == [True] * 3, plans
+
+
+def test_messages_are_taken_in_the_order_of_their_index(database_url: str) -> None:
+    """After an outage all that wait are due at one instant: to take a hundred must not sort them all."""
+    engine = open_engine(database_url)
+    upgrade(engine)
+    told: list[tuple[str, Any]] = []
+    sa.event.listen(
+        engine, "before_cursor_execute", lambda _c, _k, text, values, *_: told.append((text, values))
+    )
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    items = [
+        boxes.OutItem(
+            merchant_id="m", once_key=f"c_{n}:notice", kind="message", case_id=f"c_{n}", created_at=now, next_try_at=now
+        )
+        for n in range(10_000)
+    ]  # fmt: skip
+    explain = "EXPLAIN QUERY PLAN" if database_url.startswith("sqlite") else "EXPLAIN"
+    with writing(engine) as tx:
+        boxes.put(tx, items)
+        boxes.take(tx, "m", now, worker="w", live=["w"], limit=100)
+        (asked,) = [each for each in told if "FROM outbox" in each[0]]
+        plan = "; ".join(str(r[-1]) for r in tx.exec_driver_sql(f"{explain} {asked[0]}", asked[1]))
+    engine.dispose()
+    assert "ix_outbox_due" in plan
+    assert "TEMP B-TREE" not in plan, plan
+    assert "Sort" not in plan, plan

@@ -114,9 +114,13 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class NotSent(msgspec.Struct, frozen=True, tag="not_sent"):
-    """It certainly did not leave (no connection, no sign-in, line lost early): safe to try again."""
+    """It certainly did not leave (no connection, no sign-in, line lost early): safe to try again.
+
+    `nobody`: nobody opened, which says nothing of this message and holds for every other.
+    """
 
     why: str
+    nobody: bool = False
 
 
 class Unclear(msgspec.Struct, frozen=True, tag="unclear"):

@@ -130,7 +130,7 @@ def _said(answer: Answer) -> _Said:
 def _result(answer: Answer | NotOpened | Lost, refusal: Callable[[Answer, _Said], Refused]) -> MailResult:
     """A provider's answer as one of the four results every channel knows."""
     if isinstance(answer, NotOpened):
-        return NotSent(answer.why)
+        return NotSent(answer.why, nobody=True)
     if isinstance(answer, Lost):
         return Unclear(answer.why)
     said = _said(answer)

@@ -86,13 +86,13 @@ class SmtpDoor:
             return Refused(code=0, text=str(exc), permanent=True, about=exc.about)
         envelope = own.envelope_sender(mark_of(mail.once_key), letter.sender)
         letter = msgspec.structs.replace(letter, sender=envelope)
-        if line.given_up:
-            return NotSent(line.given_up)
+        if line.given_up is not None:
+            return line.given_up
         try:
             result = _over(line, letter)
         except _CannotOpen as exc:
-            line.given_up = str(exc)
-            return NotSent(str(exc))
+            line.given_up = NotSent(str(exc), nobody=True)
+            return line.given_up
         line.count(result)
         return result
 
@@ -197,7 +197,7 @@ class _Line:
 
     def __init__(self, settings: SmtpSettings, patience: Patience, trust: ssl.SSLContext | None) -> None:
         self.patience = patience
-        self.given_up: str | None = None
+        self.given_up: NotSent | None = None
         self._settings = settings
         self._trust = trust
         self._smtp: smtplib.SMTP | None = None
@@ -226,7 +226,7 @@ class _Line:
         """A server that keeps dropping mails gets no more of them in this batch."""
         self._losses = self._losses + 1 if isinstance(result, NotSent | Unclear) else 0
         if self._losses >= 2:
-            self.given_up = "the mail server dropped two mails running; the rest of the batch waits"
+            self.given_up = NotSent("the mail server dropped two mails running; the rest of the batch waits")
 
     def drop(self) -> None:
         if self._smtp is not None:

@@ -22,6 +22,7 @@ from recoup.engine.letters import method_label, some_subscription
 from recoup.engine.links import CARD_FOR
 from recoup.engine.looking import told_to
 from recoup.engine.recheck import Verdict, within_budget, zones_of_reader
+from recoup.engine.shut import spread
 from recoup.store import boxes, cases, customers, renewals, short_links, stopped
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
@@ -107,6 +108,12 @@ def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
         refused = way.channel is None and reach.notes_of(item).not_by
         _done(house, item, now, "failed" if refused else "withdrawn", verdict.why)
         return
+    shut = house.shut_doors.until(merchant, way.channel, now)
+    if shut is not None:
+        body, why = reach.shut_at(item, way.channel, now), f"{silence.door_of(way.channel)} cannot be reached"
+        with writing(house.db) as tx:
+            boxes.again(tx, item, shut, why=why, counts=False, body=body)
+        return
     try:
         facts = _facts(house, merchant, renewal, contact, now)
         message = _written(house, merchant, item, way.channel, facts, contact, wordings, now)
@@ -114,7 +121,10 @@ def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
         _done(house, item, now, "failed", str(e))
         return
     door = door_of(house, merchant, way.channel)
-    _sent(house, merchant, item, way.channel, contact, next(iter(door.send_batch([message]))), now)
+    result = next(iter(door.send_batch([message])))
+    if isinstance(result, mail.NotSent) and result.nobody:
+        house.shut_doors.nobody(merchant, way.channel, now, spread())
+    _sent(house, merchant, item, way.channel, contact, result, now)
 
 
 def _written(
@@ -190,7 +200,8 @@ def _sent(
         else f"{silence.door_of(channel)} refused it: {result.text}"
     )
     gone = no is not None and no.permanent
-    if item.tries >= MOST_TRIES:
+    nobody = isinstance(result, mail.NotSent) and result.nobody
+    if item.tries >= MOST_TRIES and not nobody:
         _done(house, item, now, "failed", why)
         return
     body = item.body
@@ -202,7 +213,7 @@ def _sent(
         if no is not None and no.permanent and no.about == "recipient":
             silence.refused(house, tx, merchant, contact, channel, no, now)
         # What was refused for good is looked at again at once: another channel takes it, or nothing does.
-        boxes.again(tx, item, now if gone else now + AGAIN, why=why, body=body)
+        boxes.again(tx, item, now if gone else now + AGAIN, why=why, counts=not nobody, body=body)
 
 
 def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, now: datetime) -> _Checked:

@@ -18,6 +18,7 @@ from recoup.decide.renewal import RenewalModel, read_renewal_model
 from recoup.domain.policy import Policy
 from recoup.engine.clock import Clock
 from recoup.engine.links import Links
+from recoup.engine.shut import ShutDoors
 from recoup.psp.port import Gateway
 from recoup.store import merchants, models
 from recoup.store.merchants import Merchant
@@ -72,6 +73,7 @@ class House:
         """The name server the mail doctor asks; empty: the system's."""
         self.left_behind: SimpleQueue[tuple[str, str]] = SimpleQueue()
         """Cases (merchant, id) that a charge for a person may have left claimed when the database went away."""
+        self.shut_doors = ShutDoors()
         self._open_gateway = open_gateway
         self._opened: dict[str, tuple[bytes, dict[str, str]]] = {}
         self._gateways: dict[tuple[str, bytes], Gateway] = {}

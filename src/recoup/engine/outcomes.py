@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -12,10 +12,10 @@ from recoup.domain import facts as f
 from recoup.domain.case import Case
 from recoup.engine import notices, reach, recipients, silence, sms_news
 from recoup.engine.house import House
-from recoup.engine.ids import draw
 from recoup.engine.looking import Looked
 from recoup.engine.planning import ENGINE
 from recoup.engine.recheck import Verdict
+from recoup.engine.shut import pause
 from recoup.engine.together import TOLD
 from recoup.store import boxes, cases, leaving
 from recoup.store.boxes import OutItem
@@ -25,8 +25,6 @@ from recoup.store.engines import writing
 from recoup.store.leaving import Gone
 from recoup.store.merchants import Merchant
 
-BACK_OFF = (timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=3), timedelta(minutes=5))
-"""How long a message waits after the mail server could not be reached; the last one repeats, with jitter."""
 MOST_REFUSALS = 5
 GATHER_S = 0.005
 """How long a message that left waits at most for those of the other connections, to be written down with them."""
@@ -168,8 +166,9 @@ def sent(
             put_back(house, merchant, item, f"perhaps delivered, perhaps not: {why}", spread)
         case mail.NotSent(why=why):
             now = merchant.now(house.clock.now())
+            body = _noted(item, one.channel, now)
             with writing(house.db) as tx:
-                shut(tx, item, one, now, now + pause(item.tries, spread), why=why)
+                boxes.again(tx, item, now + pause(item.tries, spread), why=why, body=body)
         case mail.Refused(permanent=False, text=text) if item.tries < MOST_REFUSALS:
             put_back(house, merchant, item, f"{one.door} said not now: {text}", spread)
         case mail.Refused():
@@ -212,12 +211,19 @@ def not_now(house: House, merchant: Merchant, item: OutItem, case: Case, verdict
             recipients.instead(house, tx, merchant, case, item, now)
 
 
-def shut(
-    tx: Connection, item: OutItem, last: Leaving, now: datetime, at: datetime, *, why: str = "", counts: bool = True
+def wait_for(
+    house: House, merchant: Merchant, items: Sequence[OutItem], channel: str, now: datetime, until: datetime
 ) -> None:  # fmt: skip
-    """Puts a message back whose door nobody opened, and notes since when: after a while its next channel is tried."""
-    noted = {"body": reach.shut_at(item, last.channel, now)} if item.kind == "message" else {}
-    boxes.again(tx, item, at, why=why or f"{last.door} cannot be reached", counts=counts, **noted)
+    """Puts back, untried, what waits at a door that nobody opens, and notes since when: after a while its next channel is tried."""
+    why = f"{silence.door_of(channel)} cannot be reached"
+    with writing(house.db) as tx:
+        cases.lock(tx, merchant.id, {item.case_id for item in items})
+        noted = [(item, _noted(item, channel, now)) for item in items]
+        leaving.put_back(tx, noted, until, worker=house.worker_id, why=why)
+
+
+def _noted(item: OutItem, channel: str, now: datetime) -> str:
+    return reach.shut_at(item, channel, now) if item.kind == "message" else item.body
 
 
 def put_back(house: House, merchant: Merchant, item: OutItem, why: str, spread: float) -> None:
@@ -235,16 +241,6 @@ def failed(house: House, merchant: Merchant, item: OutItem, why: str) -> None:
         if boxes.waits(tx, item):
             boxes.done(tx, item, now, status="failed", why=why)
             _moved(house, tx, merchant, item, "failed", why, now)
-
-
-def pause(tries: int, spread_by: float) -> timedelta:
-    """How long a message that was tried so often waits."""
-    return BACK_OFF[min(tries, len(BACK_OFF) - 1)] * spread_by
-
-
-def spread() -> float:
-    """A factor near one, so that not everything goes again at the same instant."""
-    return 0.8 + 0.4 * draw()
 
 
 def _lock(tx: Connection, merchant: Merchant, item: OutItem) -> None:

@@ -79,7 +79,7 @@ class PushDoor:
 
 def _result(answer: Answer | NotOpened | Lost) -> MailResult:
     if isinstance(answer, NotOpened):
-        return NotSent(answer.why)
+        return NotSent(answer.why, nobody=True)
     if isinstance(answer, Lost):
         return Unclear(answer.why)
     if 200 <= answer.status < 300:

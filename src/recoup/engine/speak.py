@@ -30,6 +30,7 @@ from recoup.engine.looking import Found, Looked, NotOurs, look, unmoved
 from recoup.engine.outcomes import Book, Leaving
 from recoup.engine.recheck import ANSWER_SOON, RECEIPT, SEND, Verdict, still_due
 from recoup.engine.record import bring_up_to_date
+from recoup.engine.shut import spread
 from recoup.engine.together import WITHIN, companions
 from recoup.psp import port
 from recoup.store import boxes, cases, experiments, heartbeat, leaving
@@ -41,7 +42,7 @@ from recoup.store.merchants import Merchant
 log = structlog.get_logger()
 
 OUTAGE = 2
-"""So many letters running that found nobody at the mail server mean that the others need not be tried now."""
+"""So many messages running that a door did not take mean that the others need not be tried now."""
 FEW = 10
 """A further connection is opened for every so many messages."""
 LOOKS = 3
@@ -84,7 +85,7 @@ def _carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
     except Exception as fault:
         log.exception("outbox item set aside", item=item.once_key, fault=type(fault).__name__)
         why = f"a fault in the house ({type(fault).__name__})"
-        outcomes.put_back(house, merchant, item, why, outcomes.spread())
+        outcomes.put_back(house, merchant, item, why, spread())
 
 
 def _still_unpaid(house: House, merchant: Merchant, item: OutItem) -> bool:
@@ -101,7 +102,7 @@ def _still_unpaid(house: House, merchant: Merchant, item: OutItem) -> bool:
         bring_up_to_date(house, merchant, case.id, debt)
         return True
     why = f"the biller could not be asked whether it is still due: {debt.why}"
-    outcomes.put_back(house, merchant, item, why, outcomes.spread())
+    outcomes.put_back(house, merchant, item, why, spread())
     return False
 
 
@@ -141,18 +142,27 @@ class _Sending:
         self._glancing = Lock()
         self._told: set[str] = set()
         """The messages that a digest of this very batch has told of."""
-        self._spread = (
-            outcomes.spread()
-        )  # one for all: what one outage put back goes again over one connection
+        self._spread = spread()
         self._missed = 0
         self._stopped = False
-        self._last: Leaving | None = None
-        """The message that showed that nobody is at the door."""
+        self._shut: datetime | None = None
+        """Until when nobody is expected at the door."""
 
     def send(self, items: Sequence[OutItem]) -> None:
-        """Sends them. Raises what kept one of the connections from going on."""
+        """Sends them, or puts them back while nobody is at the door. Raises what kept one of the connections from going on."""
         waiting = deque(self._by_person(items))
-        lines = min(connections_of(self._door), len(waiting), 1 + len(items) // FEW)
+        self._shut = self._house.shut_doors.until(self._merchant, self._channel, self._now())
+        if self._shut is None:
+            self._send(waiting, min(self._most_lines(), len(waiting), 1 + len(items) // FEW))
+        if self._shut is not None and waiting:
+            left = [item for person in waiting for item in person]
+            outcomes.wait_for(self._house, self._merchant, left, self._channel, self._now(), self._shut)
+
+    def _most_lines(self) -> int:
+        doubtful = self._house.shut_doors.doubtful(self._merchant, self._channel)
+        return 1 if doubtful else connections_of(self._door)
+
+    def _send(self, waiting: deque[deque[OutItem]], lines: int) -> None:
         self._book = Book(self._write, senders=lines)
         with glancing(self._house.db) as self._glances:
             if lines == 1:
@@ -162,8 +172,6 @@ class _Sending:
                     ends = [pool.submit(self._line, waiting) for _ in range(lines)]
                 for end in ends:
                     end.result()
-        if self._last is not None:
-            self._wait_it_out(waiting, self._last)
 
     def _write(self, left: Sequence[Leaving]) -> None:
         outcomes.put_out(self._house, self._merchant, left)
@@ -183,9 +191,9 @@ class _Sending:
             for other in others:
                 person += other
             person.append(item)
-            people |= {
-                name: person for name, mine in people.items() if any(mine is other for other in others)
-            }
+            if others:  # seldom: somebody who was known by one name is somebody else by another
+                gone = {id(other) for other in others}
+                people |= {name: person for name, mine in people.items() if id(mine) in gone}
             people |= dict.fromkeys(names, person)
         return list({id(person): person for person in people.values()}.values())
 
@@ -195,9 +203,7 @@ class _Sending:
         try:
             for result in self._door.send_batch(self._messages(waiting, out)):
                 outcomes.sent(self._house, self._merchant, self._book, out[-1], result, self._spread)
-                self._missed = self._missed + 1 if isinstance(result, mail.NotSent) else 0
-                if self._missed >= OUTAGE:
-                    self._stopped, self._last = True, out[-1]
+                self._heard(result)
         except BaseException:
             self._stopped = True  # the other connections finish what they have begun
             raise
@@ -242,14 +248,20 @@ class _Sending:
         why = str(fault) if plain else f"a fault in the house ({type(fault).__name__})"
         outcomes.failed(self._house, self._merchant, item, why)
 
-    def _wait_it_out(self, waiting: deque[deque[OutItem]], last: Leaving) -> None:
-        """Puts back what was not tried, without making its letters; those tried least go first the next time."""
-        now = self._merchant.now(self._house.clock.now())
-        with writing(self._house.db) as tx:
-            while waiting:
-                for item in waiting.popleft():
-                    at = now + outcomes.pause(last.item.tries, self._spread)
-                    outcomes.shut(tx, item, last, now, at, counts=False)
+    def _heard(self, result: mail.MailResult) -> None:
+        """Whether somebody is at the door; where nobody is, what was not tried waits."""
+        doors = self._house.shut_doors
+        if not isinstance(result, mail.NotSent):
+            self._missed = 0
+            if not isinstance(result, mail.Unclear):
+                doors.opened(self._merchant, self._channel)
+            return
+        self._missed += 1
+        if (result.nobody or self._missed >= OUTAGE) and self._shut is None:
+            self._stopped = True
+            self._shut = doors.nobody(
+                self._merchant, self._channel, self._now(), self._spread, sure=result.nobody
+            )
 
     def _message(self, item: OutItem) -> tuple[Leaving, mail.Message] | None:
         """The finished message and what goes with it; None where it may not leave, which is then written down."""

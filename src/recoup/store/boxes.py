@@ -13,6 +13,7 @@ from recoup.domain.instants import to_micros
 from recoup.domain.plain import plain
 from recoup.store import bulk
 from recoup.store.among import of_merchant
+from recoup.store.engines import by_key
 from recoup.store.tables import inbox, mails, outbox
 
 
@@ -84,6 +85,7 @@ def take(
     connection: Connection, merchant_id: str, now: datetime, *, worker: str, live: Sequence[str], limit: int
 ) -> list[OutItem]:
     """Takes due items nobody living has under way, for this worker."""
+    by_key(connection)  # with old statistics PostgreSQL would sort all that is due for each batch
     query = (
         sa.select(*_OUT)
         .where(

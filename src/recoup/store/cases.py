@@ -94,15 +94,20 @@ def one(connection: Connection, merchant_id: str, case_id: str, *, lock: bool = 
     return found[case_id]
 
 
-def fresh(connection: Connection, merchant_id: str, known: dict[str, Case]) -> dict[str, Case]:
-    """Locks these cases and returns them as they are now; one that nobody moved since is not read again."""
+def lock(connection: Connection, merchant_id: str, case_ids: Iterable[str]) -> dict[str, int]:
+    """Locks these cases until the transaction ends, without reading them; their versions."""
     query = (
         sa.select(cases.c.id, cases.c.version)
         .where(of_merchant(merchant_id, cases.c.id, "ids"))
         .order_by(cases.c.id)
         .with_for_update()
     )
-    versions = {r.id: r.version for r in connection.execute(query, {"ids": list(known)})}
+    return {r.id: r.version for r in connection.execute(query, {"ids": list(case_ids)})}
+
+
+def fresh(connection: Connection, merchant_id: str, known: dict[str, Case]) -> dict[str, Case]:
+    """Locks these cases and returns them as they are now; one that nobody moved since is not read again."""
+    versions = lock(connection, merchant_id, known)
     moved = [case_id for case_id, version in versions.items() if version != known[case_id].version]
     same = {case_id: known[case_id] for case_id in versions if case_id not in moved}
     return {**same, **load(connection, merchant_id, moved)}

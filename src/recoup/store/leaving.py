@@ -195,3 +195,18 @@ def gone(connection: Connection, left: Iterable[Gone], now: datetime) -> None:
         for each in left
     ]  # fmt: skip
     bulk.update(connection, outbox, rows, key=("merchant_id", "once_key"))
+
+
+def put_back(
+    connection: Connection, items: Iterable[tuple[OutItem, str]], at: datetime, *, worker: str, why: str
+) -> None:
+    """Puts untried items back until `at`, each with its body; shown with the reason. What `worker` has under way no more stays
+    as it is."""
+    rows = [
+        {
+            "merchant_id": item.merchant_id, "once_key": item.once_key, "guard_was": worker, "body": body,
+            "why": plain(why, MOST_WORDS), "next_try_at": to_micros(at), "claimed_by": None,
+        }
+        for item, body in items
+    ]  # fmt: skip
+    bulk.update(connection, outbox, rows, key=("merchant_id", "once_key"), guard="claimed_by")

@@ -68,8 +68,9 @@ sa.Index("ix_outbox_address", outbox.c.address, outbox.c.done_at, postgresql_whe
          sqlite_where=outbox.c.address.is_not(None))  # fmt: skip
 sa.Index("ix_outbox_phone", outbox.c.phone, outbox.c.done_at, postgresql_where=outbox.c.phone.is_not(None),
          sqlite_where=outbox.c.phone.is_not(None))  # fmt: skip
-sa.Index("ix_outbox_due", outbox.c.merchant_id, outbox.c.next_try_at, postgresql_where=outbox.c.next_try_at.is_not(None),
-         sqlite_where=outbox.c.next_try_at.is_not(None))  # fmt: skip
+_DUE = outbox.c.next_try_at.is_not(None)
+sa.Index("ix_outbox_due", outbox.c.merchant_id, outbox.c.next_try_at, outbox.c.tries, postgresql_where=_DUE,
+         sqlite_where=_DUE)  # fmt: skip
 sa.Index("ix_outbox_customer", outbox.c.merchant_id, outbox.c.customer_id, outbox.c.done_at)
 sa.Index("ix_outbox_listed", outbox.c.merchant_id, outbox.c.created_at)
 sa.Index("ix_outbox_case", outbox.c.case_id, outbox.c.merchant_id)

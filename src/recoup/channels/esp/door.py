@@ -82,7 +82,7 @@ class ApiDoor:
         asked = self._provider.asked(own, mail, letter, self._clock())
         answer = self._transport.call(asked.method, asked.path, body=asked.body, headers=asked.headers)
         if isinstance(answer, NotOpened):
-            return NotSent(answer.why)
+            return NotSent(answer.why, nobody=True)
         if isinstance(answer, Lost):
             return Unclear(answer.why)
         if answer.status == GATEWAY_GAVE_UP:

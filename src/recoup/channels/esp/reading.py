@@ -75,11 +75,13 @@ def said(body: bytes) -> str:
 def turned_away(shown: str, status: int, text: str) -> NotSent | None:
     """What is never about this one letter: the key, the rate, an outage. All of it waits and goes again."""
     if status in (401, 403):
-        return NotSent(f"{shown} does not accept our key ({status} {text}); check RECOUP_MAIL_URL")
+        return NotSent(
+            f"{shown} does not accept our key ({status} {text}); check RECOUP_MAIL_URL", nobody=True
+        )
     if status == 402:
-        return NotSent(f"{shown} wants the account paid first ({text})")
+        return NotSent(f"{shown} wants the account paid first ({text})", nobody=True)
     if status == 429:
-        return NotSent(f"{shown} says slower ({status} {text})".rstrip())
+        return NotSent(f"{shown} says slower ({status} {text})".rstrip(), nobody=True)
     if status >= 500 or status < 400:
         return NotSent(f"{shown} answered {status} {text}".rstrip())
     return None
