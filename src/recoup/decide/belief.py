@@ -12,7 +12,9 @@ from recoup.decide.model import PHASES, Cycle
 LATELY_HOURS = 7 * 24.0
 
 
-@lru_cache(maxsize=20000)
+@lru_cache(
+    maxsize=4_000
+)  # of 9 kB each; most is asked for again within a decision and by the case's next one
 def believed(chart: Chart, e: Evidence) -> tuple[float, ...]:
     """The weights of all scenarios given the evidence; they add up to 1."""
     before, (when, category, code) = e.refusals[:-1], e.refusals[-1]

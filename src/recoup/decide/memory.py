@@ -54,7 +54,7 @@ def fitness(chart: Chart, debt: PastDebt) -> tuple[float, ...]:
     return known
 
 
-MOST_KNOWN = 50_000
+MOST_KNOWN = 10_000
 
 
 def _fitness(chart: Chart, debt: PastDebt) -> tuple[float, ...]:
