@@ -15,7 +15,17 @@ from recoup.decide.model import prior
 from recoup.decide.planner import Wish, plan
 from recoup.domain.decision import Decision
 from recoup.domain.policy import Policy
-from recoup.domain.view import Attempt, CaseView, Customer, Message, PastDebt, PayDays, Result, Trigger
+from recoup.domain.view import (
+    Attempt,
+    CaseView,
+    Customer,
+    Message,
+    Method,
+    PastDebt,
+    PayDays,
+    Result,
+    Trigger,
+)
 from recoup.engine.policies import parse, shipped, text_of
 from tests.decide.cards import START, card, day, debit, paid, refused, view
 
@@ -107,6 +117,13 @@ def test_one_try_for_a_customer_who_named_the_twelfth_is_made_on_the_twelfth(pol
     assert d.at is not None
     assert d.at.date() == date(2026, 8, 12)
     assert any("the customer said money comes on 2026-08-12" in line for line in d.because)
+
+
+def test_where_nothing_is_due_nothing_is_charged_written_or_ended(policy: Policy) -> None:
+    for now in (day(0), day(26), day(40)):
+        d = decided(view([failed()], card(), now=now, amount_minor=0), policy)
+        assert (d.move, d.because) == ("wait", ("nothing is due: the amount is 0",))
+        assert not d.runners_up
 
 
 def test_do_not_honour_is_not_the_end(policy: Policy) -> None:
@@ -202,6 +219,23 @@ def test_after_fifteen_attempts_of_a_debt_on_two_cards_there_is_no_further_retry
     assert "charge" in {before.move, *(r.move for r in before.runners_up)}
     after = decided(view(tries, card(), new, now=day(9)), policy)
     assert "charge" not in {after.move, *(r.move for r in after.runners_up)}
+
+
+@pytest.mark.parametrize("method", [card(), debit("sepa_debit"), debit("becs_debit")])
+def test_days_to_avoid_are_not_planned_for(policy: Policy, method: Method) -> None:
+    """A try that has to be moved off a weekend would be counted for a day on which it is not made, and perhaps twice."""
+    closed = msgspec.structs.replace(policy.timing, avoid=("weekend", "bank_holiday"), explore=0.5)
+    closed_policy = msgspec.structs.replace(policy, timing=closed)
+    charged = 0
+    for now in range(4, 18):
+        seen = view([failed()], method, now=day(now), interval="month")
+        for draw in (0.05, 0.15, 0.25, 0.35, 0.45, 0.9):
+            d = decided(seen, closed_policy, draw)
+            if d.move == "charge":
+                charged += 1
+                assert not any(why.startswith("moved on") for why in d.because)
+            assert all(r.at.weekday() < 5 for r in d.runners_up if r.move == "charge")
+    assert charged
 
 
 def test_the_same_line_and_draw_give_the_same_answer(policy: Policy) -> None:

@@ -1,15 +1,17 @@
 """Had another policy timed the charges: logs of the real decider, replayed decision by decision."""
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 import msgspec
 import pytest
 
+from recoup.decide.decision import decide
 from recoup.decide.outlook import shipped
 from recoup.domain.policy import Policy
-from recoup.domain.view import Attempt, CaseView, Outcome, Result, Trigger
+from recoup.domain.view import Attempt, CaseView, Method, Outcome, Result, Trigger
 from recoup.engine.policies import parse, text_of
 from recoup.lab import backtest_world as world
 from recoup.lab.backtest import Backtest, backtest
@@ -60,6 +62,37 @@ def test_the_logs_own_policy_meets_every_decision_with_the_logged_probability() 
     ratios = [p.ratio for v in log()[:120] for p in go_through(v, chooser, "half-hour").points]
     assert len(ratios) > 400
     assert ratios == pytest.approx([1.0] * len(ratios), abs=1e-4)
+
+
+def test_what_a_policy_would_do_on_a_debit_that_waits_for_working_days_is_what_it_does() -> None:
+    """Instants that are moved to one working day are one instant, with the chance of them all."""
+    rules = policy(0.4)
+    chooser = Chooser(rules, shipped(), "own")
+    method = msgspec.convert({"id": "pm_1", "kind": "bacs_debit", "country": "GB"}, Method)
+    view = next(v for v in log() if v.customer.timezone)
+    failed = msgspec.structs.replace(
+        view.attempts[0], method_id="pm_1", psp=None, code="insufficient_funds", network_code=None
+    )
+    for days in range(3, 20):
+        now = failed.at + timedelta(days=days)
+        seen = msgspec.structs.replace(
+            view,
+            methods=(method,),
+            attempts=(failed,),
+            now=now,
+            outcome=None,
+            decisions=(),
+            window_ends_at=None,
+        )
+        told: Counter[datetime | None] = Counter()
+        for choice in chooser.choices(seen):
+            told[choice.at] += choice.chance
+        drawn = [
+            decide(seen, rules, policy_ref="own", now=now, draw=(k + 0.5) / 240, chart=shipped())
+            for k in range(240)
+        ]
+        done = Counter(d.at if d.move == "charge" else None for d in drawn)
+        assert dict(told) == pytest.approx({at: n / 240 for at, n in done.items()}, abs=1e-6)
 
 
 def test_the_logs_own_policy_is_given_back() -> None:

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from recoup.decide import announce, contact, limits, timing
+from recoup.decide import announce, contact, learned, limits, timing
 from recoup.decide.candidate import Candidate
 from recoup.decide.chart import Chart
-from recoup.decide.outlook import foresee, shipped
+from recoup.decide.outlook import Outlook, foresee, shipped
 from recoup.decide.situation import NOTHING_AROUND, ON_TIME, Around, Situation, look
 from recoup.domain.decision import Decision, RunnerUp
 from recoup.domain.decline import Decline, hands_over
@@ -134,6 +134,9 @@ def _settled(s: Situation) -> Decision | None:
             return _decision(
                 s, Candidate(move="wait", at=max(s.end, s.now), because=("it is paid",), by="settled")
             )
+    if s.view.debt.amount_minor == 0:
+        why, then = "nothing is due: the amount is 0", max(s.end, s.now + LOOK_AGAIN)
+        return _decision(s, Candidate(move="wait", at=then, because=(why,), by="settled"))
     return None
 
 
@@ -163,25 +166,58 @@ def _best(s: Situation, chart: Chart | None) -> Decision:
     outlook = None
     if s.policy.timing.mode == "learned":
         outlook = foresee(s, chart or s.around.chart or shipped(), timing.tries_left(s))
-    charge, ask = timing.next_charge(s, outlook), contact.next_message(s, outlook)
-    charge, notice = announce.announced(s, charge)
-    short = _below_minimum(s, charge)
-    if short is not None:
-        charge = ask = notice = None
-    found = [c for c in (charge, notice, ask, short, _ending(s)) if c is not None]
-    chosen = min(found, key=lambda c: (c.at, _ORDER[c.move]))
+    ask = contact.next_message(s, outlook)
+    chosen, found, awaits_customer = _weighed(s, outlook, ask)
+    if outlook is not None and _depends_on_draw(s, outlook, chosen):
+        chosen = msgspec.structs.replace(chosen, propensity=_likely(s, outlook, ask, chosen))
     others = tuple(
         RunnerUp(move=c.move, at=c.at, method_id=_charged(s, c), because="; ".join(c.because[-1:]))
         for c in found
-        if c is not chosen
     )
-    awaits_customer = charge is None and short is None
     refused = timing.refusal(s) if awaits_customer else None
     if refused is not None:
         chosen = msgspec.structs.replace(
             chosen, rules=refused.rules, because=(*chosen.because, *refused.says)
         )
     return _decision(s, chosen, others=others, awaits_customer=awaits_customer)
+
+
+def _weighed(
+    s: Situation, outlook: Outlook | None, ask: Candidate | None
+) -> tuple[Candidate, list[Candidate], bool]:
+    """The move that comes first, those it comes before, and whether only the customer can bring about a charge."""
+    charge, notice = announce.announced(s, timing.next_charge(s, outlook))
+    short = _below_minimum(s, charge)
+    if short is not None:
+        charge = ask = notice = None
+    found = [c for c in (charge, notice, ask, short, _ending(s)) if c is not None]
+    chosen = min(found, key=lambda c: (c.at, _ORDER[c.move]))
+    return chosen, [c for c in found if c is not chosen], charge is None and short is None
+
+
+def _depends_on_draw(s: Situation, outlook: Outlook, chosen: Candidate) -> bool:
+    """Whether another draw may end in the same move, or this one in another: the drawn instant's own chance is then not
+    the move's."""
+    drawn = learned.drawn_among(s, outlook)
+    if len(drawn) < 2:
+        return False
+    return timing.may_move(s) or (
+        chosen.move != "charge" and outlook.candidates[drawn[0]].elapsed <= outlook.hours(chosen.at)
+    )
+
+
+def _likely(s: Situation, outlook: Outlook, ask: Candidate | None, chosen: Candidate) -> float:
+    """How likely the move was before the draw: the chances of all draws that end in it."""
+    wanted, found = _what(chosen), 0.0
+    for draw, chance in learned.draws(s, outlook):
+        other, _, _ = _weighed(msgspec.structs.replace(s, draw=draw), outlook, ask)
+        if _what(other) == wanted:
+            found += chance
+    return round(found, 6)
+
+
+def _what(c: Candidate) -> tuple[object, ...]:
+    return c.move, c.at, c.method_id, c.step, c.debit_at
 
 
 def _charged(s: Situation, c: Candidate) -> str | None:

@@ -36,14 +36,12 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 def next_try(s: Situation, outlook: Outlook) -> Candidate | None:
     """The first try of the plan, or, drawn with the policy's `explore`, one that is nearly as good."""
-    planned = outlook.plan
-    if not planned.at:
+    if not outlook.plan.at:
         return None
-    chosen = planned.at[0]
-    near = _near_best(outlook, chosen)
+    chosen, near = outlook.plan.at[0], drawn_among(s, outlook)
     explore = s.policy.timing.explore
     taken, propensity = chosen, 1.0
-    if explore > 0 and len(near) > 1:
+    if len(near) > 1:
         if s.draw < explore:
             taken = near[min(int(s.draw / explore * len(near)), len(near) - 1)]
         propensity = explore / len(near) + (1.0 - explore if taken == chosen else 0.0)
@@ -60,13 +58,24 @@ def next_try(s: Situation, outlook: Outlook) -> Candidate | None:
     )
 
 
-def _near_best(outlook: Outlook, chosen: int) -> list[int]:
-    """Instants about as good as the chosen one and before the plan's next try, the chosen one among them."""
+def drawn_among(s: Situation, outlook: Outlook) -> list[int]:
+    """The candidates the next try is drawn among: the plan's own, and with `explore` those about as good as it and before
+    the plan's next try."""
     planned, alone = outlook.plan, outlook.plan.alone
+    if s.policy.timing.explore <= 0 or not planned.at:
+        return list(planned.at[:1])
+    chosen = planned.at[0]
     until = planned.at[1] if len(planned.at) > 1 else len(outlook.candidates)
     good = [i for i in range(until) if alone[i] >= NEAR_BEST * alone[chosen]]
     good.sort(key=lambda i: (abs(i - chosen), i))
     return sorted(good[:EXPLORED_AT_MOST])
+
+
+def draws(s: Situation, outlook: Outlook) -> list[tuple[float, float]]:
+    """One draw for each way `next_try` may go, and the chance of that way; they add up to 1."""
+    explore, among = s.policy.timing.explore, len(drawn_among(s, outlook))
+    explored = [((k + 0.5) / among * explore, explore / among) for k in range(among)]
+    return [(1.0, 1.0 - explore), *explored]
 
 
 def _runners_up(outlook: Outlook, taken: int, now: datetime) -> tuple[RunnerUp, ...]:

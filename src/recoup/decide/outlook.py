@@ -10,6 +10,7 @@ import msgspec
 
 from recoup.decide import limits
 from recoup.decide.belief import believed
+from recoup.decide.calendar import next_allowed_slot
 from recoup.decide.chart import DAY_HOURS, Chart, Evidence, PastDebt, Refused, When
 from recoup.decide.fees import Fee, cost_of
 from recoup.decide.model import prior
@@ -61,6 +62,10 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     def instant(self, elapsed: float) -> datetime:
         """The instant that many hours after the first refusal."""
         return self.started + timedelta(hours=elapsed)
+
+    def hours(self, at: datetime) -> float:
+        """The hours from the first refusal to that instant."""
+        return (at - self.started) / HOUR
 
     def tries_before(self, elapsed: float) -> int:
         """How many of the planned tries come before that."""
@@ -256,8 +261,17 @@ def _candidates(s: Situation, clock: Clock, chart: Chart, e: Evidence, since: da
             found.append(last)
             break
     first = max(start, tried + 0.5)  # hours are whole: after the refusal
-    unique = {w.elapsed: w for w in found if first <= w.elapsed <= end}
+    unique = {w.elapsed: w for w in found if first <= w.elapsed <= end and _on_open_day(s, clock, w)}
     return tuple([unique[e] for e in sorted(unique)])
+
+
+def _on_open_day(s: Situation, clock: Clock, when: When) -> bool:
+    """Whether the policy charges on that day at all."""
+    if not s.policy.timing.avoid:
+        return True
+    at = clock.start + timedelta(hours=when.elapsed)
+    kind = s.method.kind if s.method else None
+    return next_allowed_slot(s.policy.timing, s.view.customer.country, s.zone, at, kind) == at
 
 
 def _floor(s: Situation, since: datetime) -> datetime | None:

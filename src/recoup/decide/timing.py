@@ -7,6 +7,7 @@ import msgspec
 from recoup.decide import ladder, learned, limits
 from recoup.decide.calendar import next_allowed_slot
 from recoup.decide.candidate import Candidate
+from recoup.decide.caps import BANK_DEBITS
 from recoup.decide.outlook import Outlook
 from recoup.decide.situation import Situation
 from recoup.decide.tries import tries
@@ -115,6 +116,13 @@ def lawful(s: Situation, wish: Candidate, *, announced: bool = False) -> Candida
             )
         at, rules, why = verdict.earliest, (*rules, *verdict.rules), (*why, *verdict.says)
     return None
+
+
+def may_move(s: Situation) -> bool:
+    """Whether `lawful` may move an instant that the model proposes. It proposes none before the first lawful one, and from
+    then on only days to avoid, what bank schemes count from each day, and notices make a difference."""
+    kind = s.method.kind if s.method else ""
+    return bool(s.policy.timing.avoid) or kind in BANK_DEBITS or s.policy.notices.pre_debit == "recoup"
 
 
 def refusal(s: Situation) -> limits.Verdict | None:
