@@ -117,6 +117,16 @@ def test_several_open_payments_are_told_in_one_letter(house: House) -> None:
     assert sorted(told) == ["sent", "withdrawn", "withdrawn"]
 
 
+def test_a_digest_adds_up_what_its_button_can_pay(house: House) -> None:
+    merchant = acme(house)
+    dollars = view(3, customer__id="cus_1", debt__currency="USD")
+    fail(house, merchant, view(1), view(2, customer__id="cus_1"), dollars, lives=NEVER_PAYS)
+    later(house, merchant, hours=2)
+    assert sent(house, merchant)[0][1].startswith("Acme: 2 Zahlungen sind noch offen")
+    told = list(waiting(house, merchant).values())
+    assert told.count(("withdrawn", "told in the digest")) == 1, "the dollars keep their own letter"
+
+
 def test_a_digest_lists_only_what_the_biller_still_wants(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,6 +262,25 @@ def test_a_backup_is_asked_for_remembered_and_given_back(house: House, client: T
     assert {c.method_id for c in houses.bank_of(house, debt.merchant).ledger()} == {"pm_1"}
 
 
+def test_the_backup_is_named_in_the_language_of_the_page(house: House, client: TestClient[Litestar]) -> None:
+    methods = [*houses.view_json(1)["methods"], SPARE]
+    debt = Open(house, client, policy=RICH, customer__locale="de", methods=methods)
+    html = client.get(f"{debt.path}?lang=en").text
+    assert "May we charge Mastercard ending 4444 if" in html
+    assert "endet auf" not in html
+
+
+def test_no_sentence_begins_small(house: House, client: TestClient[Litestar]) -> None:
+    debt = Open(house, client, policy=RICH)
+    assert "<bdi>Your subscription</bdi>. " in debt.get().text
+    assert "Your subscription ends now." in client.get(debt.path + "/leave").text
+    debt.post(how="new", **NO_FUNDS)
+    assert "Card ending 9995 was declined." in re.sub("Visa", "Card", debt.get().text)
+    debt.post(how="leave")
+    houses.settle(house, debt.merchant)
+    assert "Your subscription is cancelled, there" in debt.get().text
+
+
 # --- leaving and coming back ---------------------------------------------------------------------------------------------
 
 

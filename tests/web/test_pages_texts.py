@@ -122,7 +122,7 @@ def test_a_message_can_be_sent_to_oneself(house: House) -> None:
     with reading(house.db) as tx:
         row = tx.execute(sa.select(mails).where(mails.c.merchant_id == merchant.id)).one()
     assert (row.recipient, row.case_id) == ("anna@acme.example", None)
-    assert "3 płatności nadal są otwarte" in row.subject
+    assert "3 płatności nadal oczekują" in row.subject
     assert "To jest wiadomość testowa" in row.text
 
 

@@ -45,10 +45,12 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What one message is about.
 
     `amount_minor` counts ISO 4217 minor units of `currency`; `before_minor` is what was asked for the last time, where that
-    was another amount. Instants are aware UTC; they are told in
+    was another amount. `tried_minor` is what was refused on `failed_at`, where that is another
+    amount than is open now, and `paid_minor` what was paid of it in parts. Instants are aware UTC; they are told in
     `timezone` (an IANA name). `locale` is the customer's (`de`, `pt-BR`); one nobody knows reads as English.
     `cause` is a category of the decline taxonomy, `deadline_action` what happens after `deadline`.
-    `method_label` is how the customer knows the method ("Visa ending 4242"), `what` what is paid for
+    `method_label` is how the customer knows the method ("Visa ending 4242"), `next_label` the same of the method that is tried
+    at `next_try_at` where that is another, `what` what is paid for
     ("Acme Pro, November"). `support` is the address questions go to. `rail` is how money is taken (`card`,
     `sepa_debit`, ...), `expires` the last month of a card (`2027-03`), `mandate` and `creditor` the references a
     notice before a bank debit carries. `items` are the open payments of a digest, instead of `amount_minor`; messages
@@ -60,6 +62,8 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     support: str
     amount_minor: int | None = None
     before_minor: int | None = None
+    tried_minor: int | None = None
+    paid_minor: int | None = None
     currency: str
     locale: str
     timezone: str
@@ -75,6 +79,7 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     deadline: datetime | None = None
     deadline_action: str | None = None
     method_label: str | None = None
+    next_label: str | None = None
     preferences_url: str | None = None
     reference: str | None = None
     test: bool = False
@@ -91,10 +96,10 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             _known("deadline_action", self.deadline_action, DEADLINE_ACTIONS)
         if not self.merchant.strip() or not self.what.strip():
             raise BadFacts("merchant and what must not be empty: every message says who asks and for what")
-        if self.before_minor is not None and self.before_minor <= 0:
-            raise BadFacts("before_minor must be above zero: nobody was asked for nothing")
-        if self.amount_minor is not None and self.amount_minor <= 0:
-            raise BadFacts("amount_minor must be above zero: nobody is asked for nothing")
+        for field in ("amount_minor", "before_minor", "tried_minor", "paid_minor"):
+            minor = getattr(self, field)
+            if minor is not None and minor <= 0:
+                raise BadFacts(f"{field} must be above zero: nobody is asked for nothing")
         if self.expires is not None and not _MONTH.match(self.expires):
             raise BadFacts("expires must be a month such as 2027-03")
         _known("reader", self.reader, READERS)

@@ -54,6 +54,11 @@ def sentence(text: str) -> str:
     return text
 
 
+def begun(text: str) -> str:
+    """`text` as a sentence begins; a name that is written its own way (`iPad`) stays as it is."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+
+
 def counted(one: str, many: str) -> Plural:
     """Marks a sentence with `{count}` in it for translators, in its two English forms."""
     return Plural(one, many)

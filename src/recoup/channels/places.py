@@ -72,5 +72,6 @@ def _others(plain: MessageFacts) -> Iterator[MessageFacts]:
     for reader in ("billing", "owner"):
         yield msgspec.structs.replace(plain, reader=reader)
     yield msgspec.structs.replace(plain, rail="card", before_minor=2 * (plain.amount_minor or 1))
+    yield msgspec.structs.replace(plain, tried_minor=plain.amount_minor, paid_minor=plain.amount_minor)
     yield msgspec.structs.replace(plain, customer=None, method_label=None)
     yield msgspec.structs.replace(plain, mandate="MNDT-1", creditor="DE98ZZZ09999999999")

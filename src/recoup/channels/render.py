@@ -9,10 +9,11 @@ import mjml
 from jinja2 import Environment, StrictUndefined, Template
 
 from recoup.channels import texts
+from recoup.channels.clean import clean
 from recoup.channels.colours import palette
 from recoup.channels.facts import MessageFacts
 from recoup.channels.port import Rendered
-from recoup.channels.words import Voice, Wording, Words, choose_words, clean
+from recoup.channels.words import Voice, Wording, Words, choose_words
 
 
 def render(step: str, facts: MessageFacts, wording: Wording | None = None) -> Rendered:

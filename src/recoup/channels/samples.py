@@ -54,9 +54,9 @@ def sample_facts(
     logo_url: str | None = None,
 ) -> MessageFacts:
     """A made-up case of `merchant`, with a name and money of the language. `cause` may be one of `SHOWN`."""
-    minor, currency = MONEY.get(language, (4900, "EUR"))
     less = cause == "another amount"
     debit = (step == "pre_debit_notice" and not less) or cause == "bank debit"
+    minor, currency = (4900, "EUR") if debit else MONEY.get(language, (4900, "EUR"))
     cause = "insufficient_funds" if cause in ("bank debit", "another amount") else cause or "generic_soft"
     what = _say(texts.SOME_SUBSCRIPTION, language, merchant=merchant)
     label = (
@@ -65,7 +65,7 @@ def sample_facts(
         else _say(texts.CARD_ENDING, language, network="Visa", last4="4242")
     )
     items = tuple(
-        Item(what=f"{merchant} 2026-{month}", amount_minor=minor, currency=currency) for month in (9, 10, 11)
+        Item(what=f"{merchant} 2026-{month:02}", amount_minor=minor, currency=currency) for month in (9, 10, 11)
     )
     return MessageFacts(
         merchant=merchant, support=support, accent=accent, logo_url=logo_url, customer=NAMES.get(language, "Alex Morgan"),
@@ -74,6 +74,7 @@ def sample_facts(
         next_try_at=now + timedelta(days=4) if debit or less or (cause in _RETRIES and step != "final_notice") else None,
         deadline=now + timedelta(days=14), deadline_action="cancel", rail="sepa_debit" if debit else "card",
         expires=f"{now + timedelta(days=30):%Y-%m}",
+        mandate="MNDT-2026-118" if debit else None, creditor="DE98ZZZ09999999999" if debit else None,
         items=items if step == "digest" else (), reference="INV-2026-118",
         test=True,
     )  # fmt: skip

@@ -7,9 +7,10 @@ import re
 import msgspec
 
 from recoup.channels import formats, texts
+from recoup.channels.clean import clean
 from recoup.channels.facts import MessageFacts
 from recoup.channels.texts import Text
-from recoup.channels.words import NotToBeSaid, Voice, Wording, clean, kind_of, needs
+from recoup.channels.words import NotToBeSaid, Voice, Wording, kind_of, needs
 
 MOST_SEGMENTS = 2
 NAME_LENGTHS = (24, 12)

@@ -112,6 +112,7 @@ DEBIT_RETURNED = text("happened.debit_returned", "On {failed} we tried to collec
 TECHNICAL_FAULT = text("happened.technical", "On {failed} we tried to collect {amount} for {what}. A technical fault got in the way; it has nothing to do with you.")
 LIMIT_REACHED = text("happened.limit", "On {failed} we tried to collect {amount} for {what}. Your bank said no to {method} this time, which often means that a daily or monthly limit was reached.")
 OUR_SIDE = text("happened.our_side", "On {failed} we tried to collect {amount} for {what}. Something went wrong on our side; it has nothing to do with you.")
+PART_PAID = text("happened.part_paid", "Of {whole} for {what}, {paid} is paid already; {amount} is still open.")
 
 SCHEMES = {
     "sepa_debit": text("scheme.sepa_debit", "SEPA direct debit"),
@@ -205,6 +206,7 @@ NOTICE_HAPPENED = text("pre_debit.happened", "On {next_try} we will collect {amo
 NOTICE_CARD = text("pre_debit.happened_card", "On {next_try} we will collect {amount} for {what} from {method}. This is the notice you get beforehand.")
 NOTICE_CHANGED = text("pre_debit.changed", "The amount is not the same as before: last time it was {before}.")
 NOTICE_ASK = text("pre_debit.ask", "There is nothing you need to do. It helps if your account can cover it on that day.")
+NOTICE_ASK_CARD = text("pre_debit.ask_card", "There is nothing you need to do.")
 NOTICE_TALK = text("pre_debit.talk", "If something about it is not right, write to us at {support} before that day, or pay another way.")
 NOTICE_BUTTON = text("pre_debit.button", "See the payment")
 

@@ -21,6 +21,8 @@ _SHORT = re.compile(r"\.(subject|title|button)|^button\.|^rows\.|^scheme\.")
 _MARKUP = re.compile(r"<\s*[a-zA-Z/!?]|&(#\w+|[a-zA-Z]{2,});")
 _STOP = re.compile("STOP", re.IGNORECASE)
 _LONG = {"merchant": "0" * NAME_LENGTHS[-1], "link": "0" * 43, "amount": "0" * 11, "total": "0" * 11}
+_FIRM = str.maketrans("\u00a0\u202f", "  ")
+"""Blanks that keep two words on one line, as French sets them before `?`."""
 _USUAL, _BEFORE_STOP = 10, 100
 """How long other values are in a text message, and how much of one stands before the way to stop."""
 _NAME = re.compile(r"[a-z_0-9]+\Z")
@@ -48,7 +50,7 @@ def check(language: str, key: str, words: str) -> str:
         raise BadWording("there are no words; to go back to ours, remove yours")
     if len(words) > most:
         raise BadWording(f"these are {len(words)} characters; at most {most} fit there")
-    if not words.isprintable():
+    if not words.translate(_FIRM).isprintable():
         raise BadWording("a line break or a control character is in it; a sentence is one line of plain text")
     if _MARKUP.search(words):
         raise BadWording("it holds HTML; write plain text, the message brings its own looks")
@@ -75,7 +77,7 @@ def check(language: str, key: str, words: str) -> str:
 def _too_long(language: str, key: str, words: str) -> bool:
     """Whether the words leave no room, or the whole message could grow to more segments than it may have."""
     own = "".join(said for said, *_ in Formatter().parse(words))
-    return segments(own) > 1 or segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS
+    return segments(plainer(own)) > 1 or segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS
 
 
 def _at_its_longest(language: str, key: str, words: str) -> str:

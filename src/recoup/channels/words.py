@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
 from recoup.channels import formats, texts
+from recoup.channels.clean import clean
 from recoup.channels.facts import BadFacts, MessageFacts
-from recoup.channels.languages import Tongue, tongue
+from recoup.channels.languages import Tongue, begun, tongue
 from recoup.channels.texts import Text
 
 KINDS = (
@@ -23,7 +23,6 @@ ASKING = frozenset({"soft_notice", "action_needed", "reminder", "final_notice", 
 NAMES_NO_AMOUNT = frozenset({"card_expiring", "win_back", "digest"})
 # Causes nobody but the customer can cure, so a step of the merchant's own naming asks instead of informing.
 NEEDS_CUSTOMER = frozenset(texts.ASKS)
-_LONGEST = {"merchant": 60, "customer": 60, "what": 90, "method_label": 60, "reference": 60}
 # Languages whose sentences would have to bend the weekday's name; there the day is told without it.
 _NO_WEEKDAY = frozenset({"pl", "pt-BR"})
 _NO_SPACE = frozenset({"ja", "zh-CN"})
@@ -72,6 +71,7 @@ class Voice:
         self.wording: Wording = wording or {}
         self.said: list[str] = []
         label = self.own(facts.method_label, "method_label")
+        self.next_label = self.own(facts.next_label, "method_label")
         self.values = {
             "merchant": self.own(facts.merchant, "merchant"),
             "customer": self.own(facts.customer, "customer"),
@@ -112,7 +112,7 @@ class Voice:
             chosen = said.translated(self.tongue, len(self.facts.items))
             finished = chosen.format_map(values)
         # A day at the beginning of a sentence: its weekday is written small in many languages.
-        return finished[:1].upper() + finished[1:] if chosen.startswith(_DAYS) else finished
+        return begun(finished) if chosen.startswith(_DAYS) else finished
 
     def together(self, *sentences: str) -> str:
         """Sentences as one paragraph; some scripts set no space between them."""
@@ -220,14 +220,31 @@ def needs(kind: str, facts: MessageFacts) -> None:
         )
 
 
-def _happened(say: Voice, asks: bool) -> str:
+def _told(say: Voice, said: Text) -> str:
+    """What became of the payment: of the sum that was refused then; once a part is paid, what of it is open."""
+    facts = say.facts
+    tried, paid, amount = facts.tried_minor, facts.paid_minor, facts.amount_minor
+    if tried is None or amount is None:
+        return say(said)
+    if paid is None:
+        return say(said, amount=say.money(tried, facts.currency))
+    whole = say.money(amount + paid, facts.currency)
+    return say(texts.PART_PAID, whole=whole, paid=say.money(paid, facts.currency))
+
+
+def _happened(say: Voice) -> str:
     """The first paragraph: what became of the payment, by cause and by rail."""
     cause = say.facts.cause
     if cause in texts.ASKS:
-        return say(texts.ASKS[cause].happened)
-    plain = texts.HAPPENED.get(cause, texts.SETTLE_YOURSELF.happened if asks else texts.BANK_SAID_NO)
+        return _told(say, texts.ASKS[cause].happened)
+    plain = texts.HAPPENED.get(cause, texts.BANK_SAID_NO)
     banks = plain in (texts.BANK_SAID_NO, texts.LIMIT_REACHED)
-    return say(texts.DEBIT_RETURNED if banks and "scheme" in say.values else plain)
+    return _told(say, texts.DEBIT_RETURNED if banks and "scheme" in say.values else plain)
+
+
+def _again(say: Voice, said: Text) -> str:
+    """What is said of the next try, with the method that is tried then."""
+    return say(said, method=say(texts.YOUR_METHOD, label=say.next_label)) if say.next_label else say(said)
 
 
 def _soft(say: Voice) -> _Core:
@@ -236,7 +253,7 @@ def _soft(say: Voice) -> _Core:
     if retry:
         debit = "scheme" in say.values and facts.cause not in texts.ASKS
         wait = [
-            say(texts.SOFT_DEBIT_AGAIN if debit else texts.SOFT_NOTHING_TO_DO),
+            _again(say, texts.SOFT_DEBIT_AGAIN if debit else texts.SOFT_NOTHING_TO_DO),
             say(texts.SOFT_PICK_DAY if own_day else texts.SOFT_OR_NOW),
         ]
     else:
@@ -244,7 +261,7 @@ def _soft(say: Voice) -> _Core:
     return _Core(
         subject=say(texts.SOFT_SUBJECT_RETRY if retry else texts.SOFT_SUBJECT),
         title=say(texts.SOFT_TITLE_RETRY if retry else texts.SOFT_TITLE),
-        paragraphs=[_happened(say, False), *wait],
+        paragraphs=[_happened(say), *wait],
         button=say(texts.PICK_DAY if own_day and retry else texts.PAY_NOW),
         preview=1,
     )
@@ -255,7 +272,7 @@ def _action(say: Voice) -> _Core:
     return _Core(
         subject=say(ask.subject),
         title=say(ask.title),
-        paragraphs=[_happened(say, True), say(ask.ask), *_meanwhile(say)],
+        paragraphs=[_happened(say), say(ask.ask), *_meanwhile(say)],
         button=say(ask.button),
     )
 
@@ -264,7 +281,7 @@ def _meanwhile(say: Voice) -> list[str]:
     facts = say.facts
     tries = facts.next_try_at is not None and facts.cause not in NEEDS_CUSTOMER
     until = say(texts.UNTIL if facts.deadline is not None else texts.NOTHING_CANCELLED)
-    return [*([say(texts.ALSO_RETRY)] if tries else []), until]
+    return [*([_again(say, texts.ALSO_RETRY)] if tries else []), until]
 
 
 def _reminder(say: Voice) -> _Core:
@@ -275,7 +292,7 @@ def _reminder(say: Voice) -> _Core:
         subject=say(texts.REMINDER_SUBJECT),
         title=say(texts.REMINDER_TITLE),
         paragraphs=[
-            say(texts.REMINDER_HAPPENED),
+            _told(say, texts.REMINDER_HAPPENED),
             say(texts.SOFT_PICK_DAY if own_day else ask.ask),
             *_meanwhile(say),
         ],
@@ -290,7 +307,7 @@ def _trial(say: Voice) -> _Core:
         subject=say(texts.TRIAL_SUBJECT),
         title=say(texts.TRIAL_TITLE),
         paragraphs=[
-            say(texts.TRIAL_HAPPENED),
+            _told(say, texts.TRIAL_HAPPENED),
             say(known.ask if known else texts.TRIAL_ASK),
             *_meanwhile(say),
             say(texts.TRIAL_LEAVE),
@@ -304,7 +321,7 @@ def _final(say: Voice) -> _Core:
     facts = say.facts
     dated = facts.deadline is not None
     after = (texts.AFTER if dated else texts.AFTER_OPEN).get(facts.deadline_action or "")
-    paragraphs = [say(texts.FINAL_HAPPENED)]
+    paragraphs = [_told(say, texts.FINAL_HAPPENED)]
     if dated:
         paragraphs.append(say.together(say(texts.UNTIL), *([say(after)] if after else [])))
     elif after:
@@ -357,13 +374,14 @@ def _digest(say: Voice) -> _Core:
 
 
 def _notice(say: Voice) -> _Core:
+    by_card = say.facts.rail in _CARDS
     return _Core(
         subject=say(texts.NOTICE_SUBJECT),
         title=say(texts.NOTICE_TITLE),
         paragraphs=[
-            say(texts.NOTICE_CARD if say.facts.rail in _CARDS else texts.NOTICE_HAPPENED),
+            say(texts.NOTICE_CARD if by_card else texts.NOTICE_HAPPENED),
             *([say(texts.NOTICE_CHANGED)] if say.facts.before_minor is not None else []),
-            say(texts.NOTICE_ASK),
+            say(texts.NOTICE_ASK_CARD if by_card else texts.NOTICE_ASK),
             say(texts.NOTICE_TALK),
         ],
         button=say(texts.NOTICE_BUTTON),
@@ -413,24 +431,3 @@ def _days(say: Voice, kind: str) -> list[tuple[Text, str]]:
     if facts.deadline is not None:
         rows.append((texts.ROW_DEADLINE, say.until(facts.deadline, sentence=False)))
     return rows
-
-
-def clean(text: str | None, field: str) -> str:
-    """One line of visible characters, no longer than this field may be in a message; "" for None.
-
-    Control, direction-override and unassigned characters go: they forge lines and reverse amounts.
-    """
-    if text is None:
-        return ""
-    if not text.isprintable() or not text.isascii():
-        spaced = (" " if char.isspace() else char for char in text)
-        text = "".join(
-            char for char in spaced if unicodedata.category(char) not in _INVISIBLE or char in _JOINERS
-        )
-    text = " ".join(text.split())
-    longest = _LONGEST[field]
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
-
-
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
-_JOINERS = frozenset("\u200c\u200d")  # wanted by Persian and Indic names and by joined emoji

@@ -47,6 +47,8 @@ def companions(
     for each in look(house, tx, merchant, waiting, now).values():
         if isinstance(each, Exception) or each.case.id == case.id or each.case.id in chosen:
             continue
+        if each.case.debt.currency != case.debt.currency:
+            continue  # the page pays one currency at a time
         if each.channel == looked.channel and each.verdict(now).say == "send":
             chosen[each.case.id] = each
     return list(chosen.values())

@@ -138,7 +138,7 @@ def backup(case: Case, policy: Policy, reader: Reader) -> Backup | None:
         return None
     tried = {a.method_id for a in case.attempts}
     spare = next((m for m in reversed(case.methods) if m.backup and m.id not in tried), None)
-    label = method_label(spare, reader.locale) if spare is not None else None
+    label = method_label(spare, reader.say.code) if spare is not None else None
     if spare is None or label is None:
         return None
     return Backup(method_id=spare.id, label=label, allowed=spare.consented_at is not None)

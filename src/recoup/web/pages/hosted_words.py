@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from recoup.channels.languages import Tongue, sentence
+from recoup.channels.languages import Tongue, begun, sentence
 from recoup.domain.case import Case
 from recoup.domain.decline import masked, retry_possible, understand
 from recoup.domain.view import Attempt, Method, Result
@@ -104,5 +104,5 @@ def told(case: Case, last: Attempt | None, say: Tongue, locale: str) -> str:
 def own_try(case: Case, own: Attempt, say: Tongue, locale: str) -> str:
     """How the customer's own try a moment ago went."""
     label = method_label(of(case, own), locale) or say(sentence("This payment method"))
-    was = say(sentence("{method} was declined.")).format(method=label)
+    was = begun(say(sentence("{method} was declined.")).format(method=label))
     return f"{was} {say(_WHY.get(category(case, own), _NO_REASON))}"

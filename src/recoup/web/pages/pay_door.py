@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException, TooManyRequestsException
 from litestar.response import Redirect
 
-from recoup.channels.languages import LANGUAGES, Tongue, sentence, tongue
+from recoup.channels.languages import LANGUAGES, Tongue, begun, sentence, tongue
 from recoup.domain.case import Case
 from recoup.engine.house import House
 from recoup.engine.links import BadLink, Ticket
@@ -138,9 +138,11 @@ def spoken(say: Tongue) -> dict[str, Any]:
     """What every page needs to speak a language: its sentences, its tag, which way it runs, and the other tongues."""
 
     def filled(text: str, **values: object) -> str:
-        return say(text).format(**values)
+        said = say(text)
+        done = said.format(**values)
+        return begun(done) if said.startswith(("{what}", "{method}")) else done
 
-    return {"_": filled, "speaks": say, "lang": say.code, "languages": LANGUAGES}
+    return {"_": filled, "begun": begun, "speaks": say, "lang": say.code, "languages": LANGUAGES}
 
 
 def expired(house: House, opened: Opened, outcome: str = "") -> Response[str]:
