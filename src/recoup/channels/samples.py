@@ -65,7 +65,8 @@ def sample_facts(
         else _say(texts.CARD_ENDING, language, network="Visa", last4="4242")
     )
     items = tuple(
-        Item(what=f"{merchant} 2026-{month:02}", amount_minor=minor, currency=currency) for month in (9, 10, 11)
+        Item(what=f"{merchant} 2026-{month:02}", amount_minor=minor, currency=currency)
+        for month in (9, 10, 11)
     )
     return MessageFacts(
         merchant=merchant, support=support, accent=accent, logo_url=logo_url, customer=NAMES.get(language, "Alex Morgan"),

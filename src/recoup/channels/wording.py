@@ -77,7 +77,9 @@ def check(language: str, key: str, words: str) -> str:
 def _too_long(language: str, key: str, words: str) -> bool:
     """Whether the words leave no room, or the whole message could grow to more segments than it may have."""
     own = "".join(said for said, *_ in Formatter().parse(words))
-    return segments(plainer(own)) > 1 or segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS
+    return (
+        segments(plainer(own)) > 1 or segments(plainer(_at_its_longest(language, key, words))) > MOST_SEGMENTS
+    )
 
 
 def _at_its_longest(language: str, key: str, words: str) -> str:
