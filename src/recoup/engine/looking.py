@@ -50,6 +50,11 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
         return self.facing.contact
 
     @property
+    def person(self) -> tuple[str | None, str | None]:
+        """By what the person is known elsewhere: the digests of the address and of the number."""
+        return self.whom.address, self.whom.phone
+
+    @property
     def channel(self) -> str | None:
         """The channel it goes by now; None where none reaches its customer."""
         return self.facing.way.channel

@@ -124,7 +124,7 @@ def put_out(house: House, merchant: Merchant, left: Sequence[Leaving]) -> None:
             told = _digest(one) or ""
             _note(changes, one.item, "sent", told, now, channel=one.channel, arms=one.arms)
             for other in one.told:
-                if boxes.told_elsewhere(tx, other.item, now, worker=house.worker_id, why=TOLD):
+                if boxes.told_elsewhere(tx, other.item, now, why=TOLD):
                     _note(changes, other.item, "withdrawn", TOLD, now)
         moved = [change for change in changes.values() if change.facts]
         cases.save(tx, moved)

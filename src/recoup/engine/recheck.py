@@ -20,7 +20,7 @@ from recoup.domain.view import Result
 from recoup.engine import winback
 from recoup.engine.reach import Way
 from recoup.psp import port
-from recoup.store.boxes import OutItem
+from recoup.store.boxes import OutItem, original
 from recoup.store.customers import Contact
 
 RECEIPT = "recovered"
@@ -119,9 +119,9 @@ def _silence(case: Case, item: OutItem) -> str | None:
 
 def _newer_waits(case: Case, item: OutItem) -> bool:
     order = [m.id for m in case.messages]
-    if item.once_key not in order:
+    if original(item) not in order:
         return False
-    later = case.messages[order.index(item.once_key) + 1 :]
+    later = case.messages[order.index(original(item)) + 1 :]
     passing = (RECEIPT, announce.STEP, winback.STEP)
     return any(m.step not in passing and (m.status == "queued" or m.status in ARRIVED) for m in later)
 

@@ -90,7 +90,7 @@ def _somebody_else(
     house: House, tx: Connection, merchant: Merchant, case: Case, item: OutItem, now: datetime
 ) -> str | None:
     """Who else has the message already, or gets it now; None where nobody is left whom mail reaches."""
-    own = item.once_key if item.kind == "message" else item.once_key.rpartition(":")[0]
+    own = boxes.original(item)
     if item.kind == "copy" and reports.stands(tx, merchant.id, own) in ARRIVED:
         return "the customer has the message all the same"
     named = contacts.of_customer(tx, merchant.id, case.customer.id)

@@ -359,7 +359,7 @@ class _Told:
 
     def _address(self, event: MailEvent) -> str | None:
         """The digest of where the letter went; where that was not written down (on a test clock), of whom the teller names."""
-        if self.letter.address is not None:
+        if self.letter.address:
             return self.letter.address
         return (
             self.house.links.address_digest(event.recipient) if event.recipient else self._present_address()

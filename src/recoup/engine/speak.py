@@ -33,7 +33,7 @@ from recoup.engine.record import bring_up_to_date
 from recoup.engine.shut import spread
 from recoup.engine.together import WITHIN, companions
 from recoup.psp import port
-from recoup.store import boxes, cases, experiments, heartbeat, leaving
+from recoup.store import boxes, cases, experiments, heartbeat, leaving, reserved
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
 from recoup.store.engines import glancing, reading, writing
@@ -115,12 +115,30 @@ def _send_all(house: House, merchant: Merchant, items: list[OutItem]) -> None:
         others = leaving.with_others(tx, merchant.id, customers, now + WITHIN)
         said = Said(own_words.by_language(tx, merchant.id), experiments.worded(tx, merchant.id))
     groups: dict[str, list[OutItem]] = {}
-    for item in items:
+    for item in _reserved(house, merchant, items, found, now):
         each = found[item.once_key]
         channel = each.channel if isinstance(each, Looked) else None
         groups.setdefault(channel or reach.EMAIL, []).append(item)
     for channel, mine in groups.items():
         _Sending(house, merchant, channel, said, found, others).send(mine)
+
+
+def _reserved(
+    house: House, merchant: Merchant, items: Sequence[OutItem], found: Found, now: datetime
+) -> list[OutItem]:
+    """The messages whose people nobody else writes to at this moment; the others are put back for a moment.
+
+    A merchant on a test clock counts for itself, and one worker plays its clock.
+    """
+    seen = {key: each for key, each in found.items() if isinstance(each, Looked) and each.reader is not None}
+    if merchant.on_test_clock or not seen:
+        return list(items)
+    with writing(house.db) as tx:
+        free = reserved.reserve(tx, merchant.id, house.worker_id, [each.whom for each in seen.values()])
+    for key in seen.keys() - free:
+        beside = Verdict("wait", "another message to the same person is leaving", now + ANSWER_SOON)
+        outcomes.not_now(house, merchant, seen[key].item, seen[key].case, beside)
+    return [item for item in items if item.once_key not in seen or item.once_key in free]
 
 
 class _Sending:
@@ -195,7 +213,9 @@ class _Sending:
                 gone = {id(other) for other in others}
                 people |= {name: person for name, mine in people.items() if id(mine) in gone}
             people |= dict.fromkeys(names, person)
-        return list({id(person): person for person in people.values()}.values())
+        place = {item.once_key: nth for nth, item in enumerate(items)}
+        found = {id(person): person for person in people.values()}.values()
+        return [deque(sorted(person, key=lambda item: place[item.once_key])) for person in found]
 
     def _line(self, waiting: deque[deque[OutItem]]) -> None:
         """Sends over one connection; each result is written down before the next message leaves over it."""
@@ -297,7 +317,11 @@ class _Sending:
 
     def _verdict(self, looked: Looked, now: datetime) -> Verdict:
         """What would go by another channel by now goes to that one's door at once."""
-        verdict = looked.verdict(now)
+        verdict, first = looked.verdict(now), self._found.get(looked.item.once_key)
+        if verdict.say == "send" and isinstance(first, Looked) and looked.person != first.person:
+            return Verdict(
+                "wait", "the customer is reached elsewhere by now; who that is is looked at anew", now
+            )
         if verdict.say == "send" and looked.channel != self._channel:
             channel = CHANNELS[looked.channel or self._channel]
             return Verdict("wait", f"it goes by {channel} by now", now)

@@ -56,6 +56,11 @@ MESSAGES = ("message", "copy")
 """The kinds of items that are letters: to the customer, and copies of those to further people of theirs."""
 
 
+def original(item: OutItem) -> str:
+    """The key of the message that an item is, or is a copy of."""
+    return item.once_key.rpartition(":")[0] if item.kind == "copy" else item.once_key
+
+
 def mark_of(merchant_id: str, once_key: str) -> str:
     """What a letter is known by outside: 40 hex digits of the digest of its merchant and key."""
     return sha256(f"{merchant_id}/{once_key}".encode()).hexdigest()[:40]
@@ -112,7 +117,7 @@ def _claim(connection: Connection, merchant_id: str, keys: Sequence[str], worker
             .where(
                 of_merchant(merchant_id, outbox.c.once_key, "keys"),
             )
-            .values(claimed_by=worker),
+            .values(claimed_by=worker, address=None, phone=None),  # whom it goes to is told anew
             {"keys": list(keys)},
         )
 
@@ -140,12 +145,12 @@ def done(
     )
 
 
-def told_elsewhere(connection: Connection, item: OutItem, now: datetime, *, worker: str, why: str) -> bool:
-    """Withdraws a waiting item that another letter has told of; whether it still waited, with nobody else at it."""
-    free = sa.or_(outbox.c.claimed_by.is_(None), outbox.c.claimed_by == worker)
+def told_elsewhere(connection: Connection, item: OutItem, now: datetime, *, why: str) -> bool:
+    """Withdraws a waiting item that another letter has told of; whether it still waited. Who has taken it meanwhile has not
+    sent it: its customer was reserved by that letter."""
     moved = connection.execute(
         outbox.update()
-        .where(_is(item), outbox.c.status == "queued", free)
+        .where(_is(item), outbox.c.status == "queued")
         .values(status="withdrawn", why=why, next_try_at=None, done_at=now, claimed_by=None)
     )  # fmt: skip
     return moved.rowcount == 1
