@@ -46,7 +46,7 @@ def test_no_message_of_two_workers_leaves_too_late(sqlite_url: str, monkeypatch:
 def test_no_message_of_ten_thousand_histories_leaves_too_late(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = lived(database_url, monkeypatch, 10_000 if database_url.startswith("sqlite") else 2_000)
+    world = lived(database_url, monkeypatch, 10_000 if database_url.startswith("sqlite") else 1_000)
     assert all(world.came[news, phase] for news in NEWS for phase in PHASES), world.came
     assert max(world.lines) > 1, "no worker was killed that had several messages under way"
 
