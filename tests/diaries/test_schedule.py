@@ -218,6 +218,47 @@ def test_everybody_slept_through_the_end_of_the_window(begin: Begin, mode: str) 
     assert (diary.case().state, diary.case().action) == ("lost", "cancel")
 
 
+def test_everybody_slept_through_the_day_the_customer_chose(begin: Begin) -> None:
+    """They chose Friday and were told that it is over on Saturday; we wake on Wednesday. Charging by then would surprise
+    them, and so would ending what they were to pay for: a person decides."""
+    diary = begin(policy(window="P5D", retry=rungs("P1D"), ending={"action": "cancel"}))
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    operate.promise(diary.house, diary.merchant, "c_1", actor="customer", pay_at=instant("6 Jun 09:00"))
+    diary.asleep_until("Wed 11 Jun 09:00").turns()
+    diary.until("Mon 16 Jun 09:00")
+    assert (diary.charges(), diary.bank.endings) == ([], [])
+    case = diary.case()
+    assert (case.state, case.queue) == ("waiting", "ending")
+    assert case.hold is not None
+
+
+def test_the_day_the_customer_chose_is_made_up_for_while_the_window_runs(begin: Begin) -> None:
+    diary = begin(policy(window="P9D", retry=rungs("P1D"), ending={"action": "cancel"}))
+    diary.fails("51", 4900, then=["paid"])
+    diary.turns()
+    operate.promise(diary.house, diary.merchant, "c_1", actor="customer", pay_at=instant("6 Jun 09:00"))
+    diary.asleep_until("Mon 9 Jun 09:00").turns()
+    assert diary.charges() == ["9 Jun 09:00"]
+
+
+@pytest.mark.parametrize("by", ["customer", "updater"])
+def test_everybody_slept_through_the_end_after_a_new_card_had_come(begin: Begin, by: str) -> None:
+    """Who gave it wants to go on: a person decides. What an updater brings is nobody's word, and the case ends as promised."""
+    diary = begin(policy(window="P5D", retry=rungs("P1D"), ending={"action": "cancel"}))
+    diary.fails("43", 4900, then=["paid"])
+    diary.turns()
+    card = {"id": "pm_9", "kind": "card", "network": "visa"}
+    news = {"by": "updater"} if by == "updater" else {}
+    diary.asleep_until("Wed 11 Jun 09:00").hears("method.updated", customer_id="cus_1", method=card, **news)
+    diary.until("Mon 16 Jun 09:00")
+    assert diary.charges() == []
+    assert (diary.case().state, diary.case().queue) == {
+        "customer": ("waiting", "ending"),
+        "updater": ("lost", None),
+    }[by]
+
+
 def test_a_charge_that_was_written_down_and_never_sent_is_not_sent_after_the_window(begin: Begin) -> None:
     """Its worker dies between the intent and the charge, at the last minute; the others come back five hours after the end."""
     diary = begin(policy(window="P3D", retry=rungs("P3D"), ending={"action": "cancel"}))

@@ -1,18 +1,23 @@
 """Experiments on a real house: refused where they cannot answer, watched, stopped once, promoted; doubts are named."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 import pytest
 
+from recoup.domain import facts as f
 from recoup.domain.experiment import HOLDOUT, Arm
+from recoup.domain.facts import Fact
 from recoup.engine import operate, policies
+from recoup.engine.finish import finish
 from recoup.engine.house import House
 from recoup.insight import experiments_run as run
 from recoup.insight.experiments import Result
 from recoup.insight.experiments_words import sentence
-from recoup.store import audit, experiments
+from recoup.store import audit, cases, experiments
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import enrolments
@@ -90,6 +95,30 @@ def test_harm_stops_a_test_once_and_by_itself(database_url: str) -> None:
         assert [e.actor for e in entries] == ["engine"]
         (later,) = houses.fail(house, merchant, houses.view("later"))
         assert later.arms == ()
+
+
+def test_what_is_paid_late_hides_no_exit(database_url: str) -> None:
+    """Who left and paid what was owed afterwards is recovered, and gone all the same; who thought again is not."""
+    with houses.standing(database_url) as house:
+        merchant = houses.add_merchant(house)
+        started(house, merchant)
+        found = houses.fail(house, merchant, *(houses.view(n) for n in range(5)), lives=None)
+        ways: list[list[Callable[..., Fact]]] = [
+            [f.Cancelled, f.PaidElsewhere], [f.Cancelled, f.Resumed, f.PaidElsewhere], [partial(f.LeftOwing, action="cancel"), f.PaidElsewhere],
+            [f.Cancelled], [f.PaidElsewhere],
+        ]  # fmt: skip
+        for case, way in zip(found, ways, strict=True):
+            for fact in way:
+                now = houses.clock_of(house).forward(timedelta(minutes=1))
+                with writing(house.db) as tx:
+                    change = cases.change(cases.one(tx, merchant.id, case.id, lock=True))
+                    change.add(fact(at=now, actor="customer"))
+                    finish(house, tx, merchant, [change], now)
+        stands = houses.states(house, merchant, [case.id for case in found])
+        assert list(stands.values()).count("recovered") == 4
+        houses.clock_of(house).forward(timedelta(days=8))
+        arms = shown(house, merchant).arms
+        assert (sum(a.recovered for a in arms), sum(a.left for a in arms)) == (4, 3)
 
 
 def test_no_harm_no_stop_and_too_early_is_said(sqlite_url: str) -> None:

@@ -131,7 +131,7 @@ class World:
                 last = news == "silence" and (step == "final_notice" or person)
                 receipt = news in ("paid", "silence") and step == "recovered"
                 assert since > me.mark or last or receipt, f"{key} left though {each}: {news}"
-            assert step == "recovered" or self.at_biller.get(each, me.mark + 1) > (me.asked or 0), (
+            assert step == "recovered" or self.at_biller.get(each, me.mark + 1) > me.asked.get(each, 0), (
                 f"{key} left though {each} is paid"
             )
         since, older = self.newer.get(case, (0, frozenset()))

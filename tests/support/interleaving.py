@@ -22,14 +22,14 @@ def _always() -> bool:
 
 class Strand:
     """What is a thread elsewhere, of a process such as a worker. `phase`, `at_hand`, `mark` and `asked` are for whoever
-    judges the run: what it is at, with which cases, and at which steps it looked last and asked the biller last."""
+    judges the run: what it is at, with which cases, and at which steps it looked last and asked the biller about each."""
 
     def __init__(self, turns: "Interleaving", process: str, work: Callable[[], object]) -> None:
         self.process = process
         self.phase = ""
         self.at_hand: frozenset[str] = frozenset()
         self.mark: int | None = None
-        self.asked: int | None = None
+        self.asked: dict[str, int] = {}
         self.looks = False
         self.writes: Connection | None = None
         self.aside = False

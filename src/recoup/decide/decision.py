@@ -8,7 +8,7 @@ from recoup.decide import announce, contact, learned, limits, timing
 from recoup.decide.candidate import Candidate
 from recoup.decide.chart import Chart
 from recoup.decide.outlook import Outlook, foresee, shipped
-from recoup.decide.situation import NOTHING_AROUND, ON_TIME, Around, Situation, look
+from recoup.decide.situation import NOTHING_AROUND, Around, Situation, look
 from recoup.domain.decision import Decision, RunnerUp
 from recoup.domain.decline import Decline, hands_over
 from recoup.domain.instants import text
@@ -36,7 +36,7 @@ def decide(
     merchant's own model where `around` has none; the shipped one speaks otherwise, and all in the mode `learned` only.
     """
     s = look(view, policy.for_case(view), policy_ref=policy_ref, now=now, draw=draw, around=around)
-    return _settled(s) or _held(s) or _a_persons_turn(s) or _best(s, chart)
+    return _settled(s) or _held(s) or _a_persons_turn(s) or _missed(s) or _best(s, chart)
 
 
 def confirm(
@@ -59,7 +59,7 @@ def confirm(
         or _settled(s)
         or _held(s)
         or _below_minimum(s, None)
-        or (now > s.end + ON_TIME and plan.by not in ("fresh_method", "promise"))
+        or s.over
     ):
         return None
     if announce.needed(s, s.method, plan.at or now) is not None and not announce.has_left(view, plan.at):
@@ -155,6 +155,21 @@ def _a_persons_turn(s: Situation) -> Decision | None:
         return None
     because = (decline.says, f"nothing automatic may happen here: a person decides (queue {queue})")
     return _decision(s, Candidate(move="hand_over", at=s.now, because=because, by="hand_over"), queue=queue)
+
+
+def _missed(s: Situation) -> Decision | None:
+    """Whoever chose a day or gave a new method, and was not charged before the window was over: to charge them by now would
+    surprise them, and so would ending what they were about to pay for."""
+    if not s.over or s.method is None:
+        return None
+    if s.view.promised_at is not None:
+        done = "the day the customer chose has passed"
+    elif s.fresh and s.method.by != "updater":
+        done = "the new payment method was not charged"
+    else:
+        return None
+    because = (f"{done}, and the window is over: a person decides whether it is charged or ends",)
+    return _decision(s, Candidate(move="hand_over", at=s.now, because=because, by="ending"), queue="ending")
 
 
 def _death(s: Situation) -> Decline | None:

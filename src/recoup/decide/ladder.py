@@ -19,8 +19,6 @@ def next_rung(s: Situation, rungs: Sequence[Rung], because: tuple[str, ...]) -> 
     left = [i for i in range(served, len(mine)) if min(times[i], s.start + mine[i]) <= s.end]
     due = [i for i in left if times[i] <= s.now]
     if due:
-        if s.now > s.end + ON_TIME:
-            return None
         nth = _serves(times, due, s.now)
         late = s.now - times[nth]
         if late > ON_TIME:

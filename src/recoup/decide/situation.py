@@ -88,6 +88,11 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         return self.decline.category if self.decline else "unknown"
 
     @property
+    def over(self) -> bool:
+        """Whether the window is over and nothing is charged any more."""
+        return self.now > self.end + ON_TIME
+
+    @property
     def first_category(self) -> str:
         """The category of the failure that began it all."""
         return self.refusals[0][1].category if self.refusals else "unknown"

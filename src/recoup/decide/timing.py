@@ -21,7 +21,7 @@ def next_charge(s: Situation, outlook: Outlook | None = None) -> Candidate | Non
 
     `outlook` is what the model expects; without one the schedule decides.
     """
-    if s.view.attempts_left is not None and s.view.attempts_left <= 0:
+    if s.over or (s.view.attempts_left is not None and s.view.attempts_left <= 0):
         return None
     wish = _wish(s, outlook)
     usual = None if wish is None else lawful(s, wish, announced=s.told is not None)

@@ -26,6 +26,8 @@ class Unit(msgspec.Struct, kw_only=True):
     closed_at: datetime | None
     policy: str
     attempts: int = 0
+    left_at: datetime | None = None
+    """When its customer left by their own will and did not think again within the horizon, whatever was paid since."""
     disputed_at: datetime | None = None
     complained_at: datetime | None = None
 
@@ -35,7 +37,7 @@ class Unit(msgspec.Struct, kw_only=True):
 
     def left_by(self, end: datetime) -> bool:
         """Whether the customer had left by their own will before `end`."""
-        return self.state == "lost_voluntary" and self.closed_at is not None and self.closed_at <= end
+        return self.left_at is not None and self.left_at <= end
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ def units(connection: Connection, merchant_id: str, experiment_id: str, horizon:
     found = {r.case_id: Unit(**r._mapping) for r in connection.execute(query)}
     if found:
         _tries(connection, merchant_id, experiment_id, horizon, found)
+        _exits(connection, merchant_id, experiment_id, horizon, found)
         _troubles(connection, merchant_id, experiment_id, found)
     return list(found.values())
 
@@ -99,6 +102,27 @@ def _tries(
     )
     for row in connection.execute(query):
         found[row.case_id].attempts = int(row.n)
+
+
+def _exits(
+    connection: Connection,
+    merchant_id: str,
+    experiment_id: str,
+    horizon: timedelta,
+    found: Mapping[str, Unit],
+) -> None:
+    """Who left within the horizon. The state of a case does not tell: what was owed may be paid after all, which makes it
+    recovered, and they are gone all the same."""
+    micros = horizon // timedelta(microseconds=1)
+    raw_at, raw_from = (sa.type_coerce(x, sa.BigInteger) for x in (facts.c.at, enrolments.c.at))
+    query = (
+        _mine(merchant_id, experiment_id, facts)
+        .add_columns(facts.c.kind, raw_at.label("at"))
+        .where(facts.c.kind.in_(("cancelled", "left_owing", "resumed")), raw_at <= raw_from + micros)
+        .order_by(raw_at, facts.c.seq)
+    )
+    for row in connection.execute(query):
+        found[row.case_id].left_at = None if row.kind == "resumed" else from_micros(row.at)
 
 
 def _troubles(
