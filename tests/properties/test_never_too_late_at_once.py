@@ -7,31 +7,25 @@ interleaving: what fails fails again.
 
 import random
 from functools import partial
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from recoup.domain.view import CaseView
-from recoup.engine import compose, letters, looking, outcomes, speak
+from recoup.engine import speak
 from recoup.engine.act import act
 from recoup.engine.charge import carry_out
 from recoup.engine.house import House
-from recoup.engine.pushing import PushDoor
 from recoup.engine.record import record
-from recoup.psp import port
-from recoup.psp.sandbox import Sandbox
-from recoup.store import heartbeat, leaving
-from recoup.store.boxes import OutItem
+from recoup.store import heartbeat
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import outbox
 from tests.properties import late_world
+from tests.properties.late_steps import Steps
 from tests.properties.late_world import NEWS, PHASES, RULES, World
 from tests.properties.test_never_too_late import app_of
 from tests.support.house import NEVER_PAYS, add_merchant, clock_of, fail, standing
-from tests.support.interleaving import Condition, Lock, Pool, watched
 
 IN_A_ROUND = 32
 SEED = 20261127
@@ -62,7 +56,7 @@ def lived(url: str, monkeypatch: pytest.MonkeyPatch, histories: int, seed: int =
         world = World(first, random.Random(seed), share=0.03, kills=0.0015)
         merchants = [add_merchant(first, name, policy=RULES) for name in ("acme", "bolt")]
         houses = {"a": first, "b": second}
-        played(world, houses, merchants, monkeypatch)
+        Steps(world).stand_in(houses.values(), monkeypatch)
         for merchant in merchants:
             app_of(first, merchant)
         for begin in range(0, histories, IN_A_ROUND):
@@ -152,78 +146,3 @@ def decided(house: House, merchant: Merchant, done: list[int]) -> None:
     if works:
         record(house, merchant, [(work, carry_out(house, merchant, work)) for work in works])
     done.append(len(works))
-
-
-def played(
-    world: World, houses: dict[str, House], merchants: list[Merchant], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Puts the world behind every door, and a step at everything that takes its time."""
-    turns = world.turns
-    for house in houses.values():
-        watched(turns, house.db)
-        for door in ("mail_door", "sms_door"):
-            monkeypatch.setattr(house, door, lambda house, merchant: world)
-    monkeypatch.setattr(PushDoor, "send_batch", lambda self, messages: world.send_batch(messages))
-    monkeypatch.setattr(PushDoor, "connections", late_world.CONNECTIONS, raising=False)
-    monkeypatch.setattr(speak, "FEW", 3)
-    monkeypatch.setattr(speak, "Lock", partial(Lock, turns))
-    monkeypatch.setattr(speak, "ThreadPoolExecutor", partial(Pool, turns))
-    monkeypatch.setattr(outcomes, "threading", SimpleNamespace(Condition=partial(Condition, turns)))
-    asked, wrote, looked, glanced, put_out, made = (
-        Sandbox.debt, letters.facts_of, looking.look, leaving.glance, outcomes.put_out, speak._Sending._message,
-    )  # fmt: skip
-
-    def debt(self: Sandbox, debt_id: str) -> Any:
-        case_id = f"c_{debt_id.removeprefix('in_')}"
-        me = turns.strand
-        if me is not None:
-            at(case_id, "asking")
-            me.asked[case_id] = turns.steps
-        answer = asked(self, debt_id)
-        if case_id in world.at_biller and isinstance(answer, port.DebtState):
-            return port.DebtState(
-                **{**{n: getattr(answer, n) for n in answer.__struct_fields__}, "status": "paid"}
-            )
-        return answer
-
-    def at(case_id: str, phase: str) -> None:
-        me = turns.strand
-        if me is not None:
-            me.at_hand, me.phase, me.mark = me.at_hand | {case_id}, phase, None
-            turns.step()
-
-    def facts_of(house: House, merchant: Merchant, case: Any, *rest: Any, **more: Any) -> Any:
-        at(case.id, "writing")
-        return wrote(house, merchant, case, *rest, **more)
-
-    def look(house: House, tx: Any, merchant: Merchant, items: Any, now: Any) -> Any:
-        begins(frozenset(item.case_id for item in items) if turns.strand and not turns.strand.phase else None)
-        return looked(house, tx, merchant, items, now)
-
-    def glance(tx: Any, merchant_id: str, whom: Any) -> Any:
-        begins(None)
-        return glanced(tx, merchant_id, whom)
-
-    def begins(taken: frozenset[str] | None) -> None:
-        me = turns.strand
-        if me is not None:
-            me.looks = True
-            me.phase = "looking" if taken is None else "taken"
-            me.at_hand = taken or me.at_hand
-
-    def written(house: House, merchant: Merchant, left: Any) -> None:
-        put_out(house, merchant, left)
-        world.written(one.item.once_key for one in left)
-
-    def message(self: speak._Sending, item: OutItem) -> Any:
-        found = made(self, item)
-        if found is not None:
-            world.digests[item.once_key] = frozenset(other.item.once_key for other in found[0].told)
-        return found
-
-    monkeypatch.setattr(speak._Sending, "_message", message)
-    monkeypatch.setattr(Sandbox, "debt", debt)
-    monkeypatch.setattr(compose, "facts_of", facts_of)
-    monkeypatch.setattr(speak, "look", look)
-    monkeypatch.setattr(leaving, "glance", glance)
-    monkeypatch.setattr(outcomes, "put_out", written)
