@@ -21,7 +21,7 @@ from recoup.engine.house import House
 from recoup.store import boxes, cases, contacts, customers, stopped
 from recoup.store.contacts import Person
 from recoup.store.customers import Preferences
-from recoup.store.engines import writing
+from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from tests.support.house import view
 from tests.support.interleaving import Interleaving, Strand
@@ -135,7 +135,9 @@ class World:
                 f"{key} left though {each} is paid"
             )
         since, older = self.newer.get(case, (0, frozenset()))
-        assert since > me.mark or ":".join([case, step]) not in older, f"{key} left though a newer one waits"
+        assert since > me.mark or ":".join([case, step]) not in older, (
+            f"{key} left though a newer one waits: {self.messages(case)}"
+        )
         self.judge_address(message, key, me.mark, own=not person)
         self.judge_budget(message, key, step, me.mark)
         twice = (self.digests.get(key, frozenset()) | {key}) & self.left
@@ -143,6 +145,13 @@ class World:
         self.taken[key] += 1
         assert self.taken[key] <= 1 + self.twice[key], f"{key} came {self.taken[key]} times"
         self.kinds[type(message).__name__] += 1
+
+    def messages(self, case_id: str) -> list[tuple[str | None, str, str]]:
+        """How the messages of a case stand."""
+        with reading(self.house.db) as tx:
+            case = cases.one(tx, self.merchant[case_id].id, case_id)
+            items = {item.once_key: item.why or "" for item in boxes.of_case(tx, case.merchant_id, case_id)}
+        return [(m.id, m.status, items.get(m.id or "", "")) for m in case.messages]
 
     def judge_address(self, message: mail.Message, key: str, mark: int, *, own: bool) -> None:
         """It goes where this customer was to be reached, and nothing is stopped there."""
