@@ -7,24 +7,36 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from recoup.channels import port as mail
 from recoup.channels.smtp import SmtpDoor
 from recoup.channels.smtp_settings import parse_smtp_url
-from recoup.domain.facts import Opened
+from recoup.domain.facts import MessageQueued, Opened
 from recoup.domain.fold import opening
-from recoup.engine import operate, outcomes, speak
+from recoup.engine import operate, outcomes, recipients, speak
 from recoup.engine.house import House
 from recoup.engine.looking import Looked, NotOurs, look, unmoved
 from recoup.engine.outcomes import Book, Leaving, _Entry
-from recoup.store import boxes, customers, stopped
+from recoup.store import boxes, cases, contacts, customers, endpoints, stopped
 from recoup.store.customers import Contact, Preferences
+from recoup.store.endpoints import Endpoint
 from recoup.store.engines import glancing, reading, writing
 from recoup.store.merchants import Merchant
-from recoup.store.tables import outbox
+from recoup.store.tables import deliveries, outbox
 from tests.channels.sinks import Keeper, mail_server
 from tests.engine.test_sending import TELLS, waiting
-from tests.support.house import NEVER_PAYS, add_merchant, clock_of, fail, settle, standing, view
+from tests.support.house import (
+    HOOK_SECRET,
+    NEVER_PAYS,
+    add_merchant,
+    case_of,
+    clock_of,
+    fail,
+    settle,
+    standing,
+    view,
+)
 from tests.support.waiting import until
 
 
@@ -189,10 +201,10 @@ def test_a_kill_leaves_at_most_one_letter_a_connection_to_go_twice(
     wrote = outcomes.put_out
     written = Counter[str]()
 
-    def dies(house: House, merchant: Merchant, left: list[Leaving]) -> None:
+    def dies(house: House, merchant: Merchant, left: list[Leaving], connection: Connection) -> None:
         if sum(written.values()) >= 15:
             raise Dies
-        wrote(house, merchant, left)
+        wrote(house, merchant, left, connection)
         written.update(one.item.once_key for one in left)
 
     with monkeypatch.context() as patched:
@@ -246,6 +258,70 @@ def test_an_address_or_a_number_in_common_is_one_person(house: House) -> None:
     sending = speak._Sending(house, merchant, "email", speak.Said({}, ()), found, frozenset())
     people = [sorted(item.case_id for item in person) for person in sending._by_person(items)]
     assert sorted(people) == [["c_1", "c_2", "c_4", "c_5"], ["c_3"]]
+
+
+def decided(house: House, merchant: Merchant, number: int) -> boxes.OutItem:
+    """A message that waits and that this worker has taken, and that its case knows of."""
+    item = due(house, merchant, number)
+    now = house.clock.now()
+    with writing(house.db) as tx:
+        change = cases.change(cases.one(tx, merchant.id, item.case_id, lock=True))
+        change.add(
+            MessageQueued(at=now, actor="engine", message_id=item.once_key, step="by_hand", channel="email")
+        )
+        cases.save(tx, [change])
+    return item
+
+
+def test_a_case_that_moves_while_its_letter_leaves_keeps_both_facts(house: House) -> None:
+    """Between the last look and the yes of the mail server a person pauses a case: the letter is written down all the same, and
+    so are those that left beside it."""
+    merchant = add_merchant(house, policy=TELLS)
+    items = [decided(house, merchant, number) for number in (1, 2, 3)]
+
+    class Door:
+        def send_batch(self, mails: Iterable[mail.Mail]) -> Iterator[mail.MailResult]:
+            for letter in mails:
+                if "c_2:" in letter.once_key:
+                    hold(house, merchant, items[1])
+                yield mail.Sent("<1@x>")
+
+    house.mail_door = lambda house, merchant: Door()
+    speak._send_all(house, merchant, items)
+    assert {status for status, _ in waiting(house, merchant).values()} == {"sent"}
+    for number in (1, 2, 3):
+        case = case_of(house, merchant, f"c_{number}")
+        assert [m.status for m in case.messages if m.step == "by_hand"] == ["sent"]
+    assert case_of(house, merchant, "c_2").hold is not None
+
+
+def test_who_is_named_or_listens_only_now_is_told_of_what_leaves_now(house: House) -> None:
+    """A billing contact and an address of the merchant's systems that were added after the batch was looked at."""
+    merchant = add_merchant(house, policy=TELLS)
+    items = [decided(house, merchant, 1)]
+    now = house.clock.now()
+    endpoint = Endpoint(
+        id="we_1", url="https://app.example/hook", events=("message.sent",), description="",
+        secret=house.vault.seal({"secret": HOOK_SECRET}), old_secret=None, old_until=None, created_at=now,
+        disabled_at=None, disabled_why=None, failing_since=None,
+    )  # fmt: skip
+    billing = recipients.person("billing@customer.example", "billing", "cus_1", None, None)
+
+    class Door:
+        def send_batch(self, mails: Iterable[mail.Mail]) -> Iterator[mail.MailResult]:
+            for _ in mails:
+                with writing(house.db) as tx:
+                    endpoints.add(tx, merchant.id, endpoint)
+                    contacts.replace(tx, merchant.id, "cus_1", [billing], now)
+                yield mail.Sent("<1@x>")
+
+    house.mail_door = lambda house, merchant: Door()
+    speak._send_all(house, merchant, items)
+    with reading(house.db) as tx:
+        kinds = [r.kind for r in tx.execute(outbox.select().order_by(outbox.c.once_key))]
+        events = [r.event for r in tx.execute(deliveries.select())]
+    assert "copy" in kinds
+    assert events == ["message.sent"]
 
 
 def leaving_of(number: int) -> Leaving:

@@ -21,7 +21,7 @@ from recoup.store import boxes, cases, leaving
 from recoup.store.boxes import OutItem
 from recoup.store.cases import Change
 from recoup.store.customers import Contact
-from recoup.store.engines import writing
+from recoup.store.engines import writing, writing_on
 from recoup.store.leaving import Gone
 from recoup.store.merchants import Merchant
 
@@ -112,14 +112,34 @@ class _Entry:
         self.fault: BaseException | None = None
 
 
-def put_out(house: House, merchant: Merchant, left: Sequence[Leaving]) -> None:
-    """Writes down that messages left, withdraws what they told of, and queues their copies: one transaction."""
+def put_out(house: House, merchant: Merchant, left: Sequence[Leaving], connection: Connection) -> None:
+    """Writes down that messages left, withdraws what they told of, and queues their copies: one transaction.
+
+    Hardly ever has anyone moved one of these cases since the last look at them: they are taken as they were then, and only
+    when the write finds another version are they locked and read again.
+    """
+    # To write a case locks it. A copy, and what a digest told of, is written without, and needs its case locked first.
+    plain = all(one.item.kind == "message" and not one.told for one in left)
+    try:
+        back = _put_out(house, merchant, left, connection, read_again=not plain)
+    except cases.Overtaken:
+        back = _put_out(house, merchant, left, connection, read_again=True)
+    for key, row in back.items():
+        why = reach.notes_of(row.item).back
+        if why:
+            sms_news.take(house, merchant, mail.SmsNews(what="undelivered", message=key, why=why))
+
+
+def _put_out(
+    house: House, merchant: Merchant, left: Sequence[Leaving], connection: Connection, *, read_again: bool
+) -> dict[str, leaving.Waiting]:
+    """The text messages among them as they are now."""
     now = merchant.now(house.clock.now())
-    known = {case.id: case for one in left for case in (one.case, *(other.case for other in one.told))}
-    with writing(house.db) as tx:
-        fresh = cases.fresh(tx, merchant.id, known)
-        changes = {case_id: cases.change(case) for case_id, case in fresh.items()}
-        leaving.gone(tx, [_gone(house, merchant, one) for one in left], now)
+    found = {case.id: case for one in left for case in (one.case, *(other.case for other in one.told))}
+    with writing_on(connection) as tx:
+        if read_again:
+            found = cases.fresh(tx, merchant.id, found)
+        changes = {case_id: cases.change(case) for case_id, case in found.items()}
         for one in left:
             told = _digest(one) or ""
             _note(changes, one.item, "sent", told, now, channel=one.channel, arms=one.arms)
@@ -128,14 +148,14 @@ def put_out(house: House, merchant: Merchant, left: Sequence[Leaving]) -> None:
                     _note(changes, other.item, "withdrawn", TOLD, now)
         moved = [change for change in changes.values() if change.facts]
         cases.save(tx, moved)
-        notices.tell(house, tx, merchant.id, moved, now)
-        recipients.copies(tx, merchant, [(one.case, one.item) for one in left], now)
+        leaving.gone(tx, [_gone(house, merchant, one) for one in left], now)
+        beside = leaving.beside(tx, merchant.id, {one.case.customer.id for one in left})
+        if beside.listening:
+            notices.tell(house, tx, merchant.id, moved, now)
+        if beside.named:
+            recipients.copies(tx, merchant, [(one.case, one.item) for one in left], now)
         texts = [one.item.once_key for one in left if one.channel == reach.SMS]
-        back = leaving.waiting(tx, merchant.id, texts) if texts else {}
-    for key, row in back.items():
-        why = reach.notes_of(row.item).back
-        if why:
-            sms_news.take(house, merchant, mail.SmsNews(what="undelivered", message=key, why=why))
+        return leaving.waiting(tx, merchant.id, texts) if texts else {}
 
 
 def _digest(one: Leaving) -> str | None:

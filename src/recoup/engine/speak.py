@@ -158,6 +158,8 @@ class _Sending:
         self._glances: Connection
         """The connection of all last looks, one at a time."""
         self._glancing = Lock()
+        self._writes: Connection
+        """The connection by which the book is written."""
         self._told: set[str] = set()
         """The messages that a digest of this very batch has told of."""
         self._spread = spread()
@@ -182,7 +184,7 @@ class _Sending:
 
     def _send(self, waiting: deque[deque[OutItem]], lines: int) -> None:
         self._book = Book(self._write, senders=lines)
-        with glancing(self._house.db) as self._glances:
+        with glancing(self._house.db) as self._glances, self._house.db.connect() as self._writes:
             if lines == 1:
                 self._line(waiting)
             else:
@@ -192,7 +194,7 @@ class _Sending:
                     end.result()
 
     def _write(self, left: Sequence[Leaving]) -> None:
-        outcomes.put_out(self._house, self._merchant, left)
+        outcomes.put_out(self._house, self._merchant, left, self._writes)
 
     def _by_person(self, items: Sequence[OutItem]) -> list[deque[OutItem]]:
         """The messages by whom they go to: who shares a customer, an address or a number is one person."""

@@ -100,6 +100,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def writing_on(connection: Connection) -> Iterator[Connection]:
+    """The same over a connection that is kept for many such transactions, one after the other."""
+    with connection.begin():
+        yield connection
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One reading transaction; on SQLite it does not take the write lock."""
     with engine.connect().execution_options(reading=True) as connection, connection.begin():

@@ -14,8 +14,8 @@ from recoup.store import bulk
 from recoup.store.among import among, of_merchant
 from recoup.store.boxes import MOST_WORDS, OutItem
 from recoup.store.customers import CONTACT, Contact, contact_from
-from recoup.store.said import stopped
-from recoup.store.tables import cases, customers, outbox
+from recoup.store.said import customer_contacts, stopped
+from recoup.store.tables import cases, customers, endpoints, outbox
 
 _NAMES = OutItem.__struct_fields__
 _OUT = [outbox.c[name] for name in _NAMES]
@@ -172,6 +172,22 @@ def glance(connection: Connection, merchant_id: str, whom: Whom) -> Glance | Non
         row.status, row.claimed_by, row.body, row.version, None if row.id is None else contact_from(row), row.stops,
         row.own + row.by_mail + row.by_phone,
     )  # fmt: skip
+
+
+class Beside(NamedTuple):
+    """Whether anybody but their readers is concerned by messages that leave: addresses of the merchant's systems, and further
+    people named for these customers."""
+
+    listening: bool
+    named: bool
+
+
+def beside(connection: Connection, merchant_id: str, customer_ids: Collection[str]) -> Beside:
+    """Whom else messages to these customers concern, in one statement: for most merchants nobody."""
+    e, p = endpoints.c, customer_contacts.c
+    listening = sa.exists().where(e.merchant_id == merchant_id, e.disabled_at.is_(None))
+    named = sa.exists().where(of_merchant(merchant_id, p.customer_id, "ids"))
+    return Beside(*connection.execute(sa.select(listening, named), {"ids": list(customer_ids)}).one())
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
