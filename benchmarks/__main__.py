@@ -40,6 +40,7 @@ ALL: dict[str, tuple[Benchmark, tuple[str, ...], tuple[int, ...]]] = {
     "outbox": (post.sent, BOTH, (10_000,)),
     "outage": (post.outage, BOTH, (10_000,)),
     "killed": (post.killed, BOTH, (10_000,)),
+    "workers": (post.several, BOTH, (10_000,)),
     "paint": (_paint, ("sqlite",), (9,)),
     "decisions": (decisions.decisions, ("none",), (20_000,)),
 }

@@ -31,10 +31,12 @@ from recoup.store import boxes, customers
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
 from recoup.store.tables import outbox
+from recoup.worker.pulse import Pulse
 
 GOAL = 700
 DIRECTLY = ("soft_notice", "generic_soft")
 OUTAGE = timedelta(hours=1)
+WORKERS = 2
 WARM = 200
 """So many messages leave before anything is measured."""
 
@@ -259,6 +261,39 @@ def killed(kind: str, n: int) -> Iterator[Figure]:
     )  # fmt: skip
 
 
+def several(kind: str, n: int) -> Iterator[Figure]:
+    """Workers in processes of their own carry one outbox out together: every letter once."""
+    with ground.database(kind) as url, sink() as server:
+        with ground.house_on(url, server.url) as house:
+            queued(house, n)
+        command = [sys.executable, "-m", "benchmarks.post", "work", url, server.url]
+        workers = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(WORKERS)
+        ]
+        for worker in workers:
+            assert worker.stdout is not None
+            worker.stdout.readline()  # it is ready
+        start = time.perf_counter()
+        shares = _let_go(workers)
+        spent = time.perf_counter() - start
+        with ground.house_on(url, server.url) as house:
+            _complete(house, server.taken(), n, duplicates=0)
+    yield Figure(
+        what=f"sent from one outbox by {WORKERS} workers", database=kind, n=n, ours=n / spent, unit="/s",
+        note=f"none twice; the workers took {' and '.join(f'{share:,}' for share in shares)}",
+    )  # fmt: skip
+
+
+def _let_go(workers: list[subprocess.Popen[str]]) -> list[int]:
+    """All begin at once; how many items each has taken when there were no more."""
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    return [int(worker.communicate()[0]) for worker in workers]
+
+
 def outage(kind: str, n: int) -> Iterator[Figure]:
     """The mail server is away for an hour of the house's clock: none lost, none twice, all sent once it is back."""
     with ground.database(kind) as url, sink() as server, ground.house_on(url, server.url) as house:
@@ -312,8 +347,26 @@ def _speak_all(url: str, smtp: str) -> None:
             pass
 
 
+def _work(url: str, smtp: str) -> None:
+    """A worker that begins when it is told to, and says in the end how many items it has taken."""
+    with ground.house_on(url, smtp) as house:
+        ground.with_instant_provider(house)
+        merchant = receive.merchant_named(house, "acme")
+        pulse = Pulse(house)
+        pulse.start()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        took = 0
+        while found := speak(house, merchant):
+            took += found
+        print(took, flush=True)
+        pulse.stop()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "sink":
         asyncio.run(_serve(int(sys.argv[2]), Path(sys.argv[3])))
+    elif sys.argv[1] == "work":
+        _work(sys.argv[2], sys.argv[3])
     else:
         _speak_all(sys.argv[2], sys.argv[3])

@@ -260,6 +260,30 @@ def test_an_address_or_a_number_in_common_is_one_person(house: House) -> None:
     assert sorted(people) == [["c_1", "c_2", "c_4", "c_5"], ["c_3"]]
 
 
+def test_one_person_is_one_workers_at_a_time(house: House) -> None:
+    """Two letters of one customer, and one of another: what one worker has of a person, no other takes more of."""
+    merchant = add_merchant(house, policy=TELLS)
+    for number, customer in ((1, "cus_1"), (2, "cus_1"), (3, "cus_3")):
+        due(house, merchant, number, customer__id=customer)
+    now = house.clock.now()
+
+    def take(worker: str, live: list[str], limit: int = 10) -> list[str]:
+        with writing(house.db) as tx:
+            return [
+                i.case_id for i in boxes.take(tx, merchant.id, now, worker=worker, live=live, limit=limit)
+            ]
+
+    with writing(house.db) as tx:
+        tx.execute(
+            outbox.update().where(outbox.c.step != "by_hand").values(status="withdrawn", next_try_at=None)
+        )
+        tx.execute(outbox.update().values(claimed_by=None))
+    assert take("w_1", [], limit=1) == ["c_1"]
+    assert take("w_2", ["w_1"]) == ["c_3"]
+    assert take("w_1", ["w_2"]) == ["c_1", "c_2"], "it has the person itself"
+    assert take("w_2", []) == ["c_1", "c_2", "c_3"], "the other is dead"
+
+
 def decided(house: House, merchant: Merchant, number: int) -> boxes.OutItem:
     """A message that waits and that this worker has taken, and that its case knows of."""
     item = due(house, merchant, number)

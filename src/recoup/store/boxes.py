@@ -13,7 +13,7 @@ from recoup.domain.instants import to_micros
 from recoup.domain.plain import plain
 from recoup.store import bulk
 from recoup.store.among import of_merchant
-from recoup.store.engines import by_key
+from recoup.store.engines import by_key, one_at_a_time
 from recoup.store.tables import inbox, mails, outbox
 
 
@@ -89,8 +89,20 @@ _IN = [inbox.c[name] for name in InItem.__struct_fields__]
 def take(
     connection: Connection, merchant_id: str, now: datetime, *, worker: str, live: Sequence[str], limit: int
 ) -> list[OutItem]:
-    """Takes due items nobody living has under way, for this worker."""
+    """Takes due items nobody living has under way, for this worker; of a person of whom another has something under way
+    nothing, so that no budget is overdrawn and nothing told twice by two at once."""
+    one_at_a_time(connection, "outbox", merchant_id)
     by_key(connection)  # with old statistics PostgreSQL would sort all that is due for each batch
+    o = outbox.alias("o").c
+    # Asked for each person by itself: a join would read all that waits, for each batch.
+    under_way = (
+        sa.select(sa.literal(1))
+        .where(
+            o.merchant_id == outbox.c.merchant_id, o.customer_id == outbox.c.customer_id, o.done_at.is_(None),
+            o.claimed_by.in_(sa.bindparam("others", expanding=True)), o.claimed_by != worker,
+        )
+        .correlate(outbox).limit(1).scalar_subquery()
+    )  # fmt: skip
     query = (
         sa.select(*_OUT)
         .where(
@@ -100,12 +112,15 @@ def take(
                 outbox.c.claimed_by.is_(None),
                 outbox.c.claimed_by.not_in(sa.bindparam("live", expanding=True)),
             ),
+            under_way.is_(None),
         )
         .order_by(outbox.c.next_try_at, outbox.c.tries)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=outbox)
     )
-    found = [OutItem(**r._mapping) for r in connection.execute(query, {"live": list(live)})]
+    found = [
+        OutItem(**r._mapping) for r in connection.execute(query, {"live": list(live), "others": list(live)})
+    ]
     _claim(connection, merchant_id, [i.once_key for i in found], worker)
     return found
 

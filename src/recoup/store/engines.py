@@ -138,6 +138,15 @@ def by_key(connection: Connection) -> None:
         connection.exec_driver_sql(_BY_KEY)
 
 
+def one_at_a_time(connection: Connection, what: str, merchant_id: str) -> None:
+    """Lets one transaction at a time do this for this merchant, until it ends; SQLite has one writer anyway."""
+    if is_postgres(connection):
+        connection.execute(
+            sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 8))"),
+            {"name": f"{what}/{merchant_id}"},
+        )
+
+
 def is_postgres(connection: Connection) -> bool:
     """Whether this connection speaks PostgreSQL."""
     return connection.dialect.name == "postgresql"
