@@ -119,6 +119,19 @@ def test_one_try_for_a_customer_who_named_the_twelfth_is_made_on_the_twelfth(pol
     assert any("the customer said money comes on 2026-08-12" in line for line in d.because)
 
 
+@pytest.mark.parametrize(
+    "named", [date(2020, 2, 12), date(2025, 8, 12), date(2026, 7, 12), date(2026, 11, 12)]
+)
+def test_a_pay_day_that_was_named_long_ago_is_followed_by_the_calendar(policy: Policy, named: date) -> None:
+    """Months have no fixed number of days: counting on from it by days would soon be days too early."""
+    seen = whose_pay_day_is(named, view([failed()], card(funding="debit")))
+    d = decided(msgspec.structs.replace(seen, attempts_left=1), policy)
+    assert d.move == "charge"
+    assert d.at is not None
+    assert d.at.date() == date(2026, 8, 12)
+    assert any("the customer said money comes on 2026-08-12" in line for line in d.because)
+
+
 def test_where_nothing_is_due_nothing_is_charged_written_or_ended(policy: Policy) -> None:
     for now in (day(0), day(26), day(40)):
         d = decided(view([failed()], card(), now=now, amount_minor=0), policy)

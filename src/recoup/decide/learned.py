@@ -119,10 +119,10 @@ def _cause_in_words(causes: dict[str, float]) -> str:
 
 def _money_in_words(s: Situation, outlook: Outlook) -> str:
     known = s.view.customer.pay_days
-    if known is not None and known.source == "stated":
-        return f"the customer said money comes on {known.next.isoformat()}, every {known.every}"
     if known is not None:
-        return f"money seems to come on {known.next.isoformat()}, every {known.every}"
+        says = "the customer said money comes" if known.source == "stated" else "money seems to come"
+        coming = known.first_from(s.now.astimezone(s.zone).date())
+        return f"{says} on {coming.isoformat()}, every {known.every}"
     cleared = [at.astimezone(s.zone).weekday() for at in outlook.past_cleared]
     for day in set(cleared):
         same = cleared.count(day)

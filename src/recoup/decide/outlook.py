@@ -181,7 +181,7 @@ def read_evidence(
     told = None
     if known is not None:
         sure = STATED_SURE if known.source == "stated" else INFERRED_SURE
-        told = (known.every, (known.next - clock.date).days, sure)
+        told = (known.every, (known.first_from(clock.date) - clock.date).days, sure)
     evidence = Evidence(
         funding=(method.funding or "") if method is not None else "",
         refusals=tuple([Refused(clock.when(a.at), d.category, d.raw or d.code) for a, d in refusals]),

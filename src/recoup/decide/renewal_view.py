@@ -116,7 +116,7 @@ def _payday(view: RenewalView, on: date) -> str:
     if known is None:
         return ""
     cycle = _CYCLE_DAYS[known.every]
-    since = ((on - known.next).days % cycle) / cycle
+    since = ((on - known.first_from(on)).days % cycle) / cycle
     return f"{known.source}:{int(since * 4) + 1}"
 
 

@@ -1,7 +1,8 @@
 """The case view: everything a decision may look at, in the shape other programs write and read."""
 
+from calendar import monthrange
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -79,6 +80,20 @@ class PayDays(_Outside, frozen=True, kw_only=True):
     every: Literal["week", "fortnight", "month"]
     next: date
     source: Literal["stated", "inferred"] = "stated"
+
+    def first_from(self, day: date) -> date:
+        """The first pay day from `day` on. Where a month is too short for its day, its last day stands for it."""
+        if self.every != "month":
+            return day + timedelta(days=(self.next - day).days % (7 if self.every == "week" else 14))
+        coming = _in_month(day, self.next.day)
+        return (
+            coming if coming >= day else _in_month(coming.replace(day=1) + timedelta(days=31), self.next.day)
+        )
+
+
+def _in_month(month: date, day: int) -> date:
+    """The day of that number in the month of `month`, or its last one."""
+    return month.replace(day=min(day, monthrange(month.year, month.month)[1]))
 
 
 class Customer(_Outside, frozen=True, kw_only=True):

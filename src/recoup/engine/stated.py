@@ -18,31 +18,13 @@ from recoup.store.customers import Contact, Stated
 from recoup.store.engines import writing
 from recoup.store.merchants import Merchant
 
-_SPAN = {"week": timedelta(days=7), "fortnight": timedelta(days=14)}
 AHEAD_AT_MOST = timedelta(days=62)
 """How far ahead the next pay day can lie that somebody names."""
 
 
 def on_or_after(days: PayDays, today: date) -> PayDays:
     """The same pay days, `next` being the first that is not past."""
-    coming = days.next
-    if coming >= today:
-        return days
-    if days.every == "month":
-        months = (today.year - coming.year) * 12 + today.month - coming.month
-        coming = _months_later(days.next, months)
-        if coming < today:
-            coming = _months_later(days.next, months + 1)
-    else:
-        span = _SPAN[days.every]
-        coming += span * -(-(today - coming) // span)
-    return msgspec.structs.replace(days, next=coming)
-
-
-def _months_later(day: date, months: int) -> date:
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    last = (date(year + (month + 1) // 12, (month + 1) % 12 + 1, 1) - timedelta(days=1)).day
-    return date(year, month + 1, min(day.day, last))
+    return days if days.next >= today else msgspec.structs.replace(days, next=days.first_from(today))
 
 
 def applied(view: CaseView, contact: Contact | None) -> CaseView:
