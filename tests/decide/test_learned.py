@@ -12,7 +12,10 @@ from recoup.decide.chart import Chart, Evidence, Refused, When
 from recoup.decide.decision import decide
 from recoup.decide.memory import remember
 from recoup.decide.model import prior
+from recoup.decide.outlook import foresee
+from recoup.decide.outlook import shipped as shipped_chart
 from recoup.decide.planner import Wish, plan
+from recoup.decide.situation import look
 from recoup.domain.decision import Decision
 from recoup.domain.policy import Policy
 from recoup.domain.view import (
@@ -117,6 +120,34 @@ def test_one_try_for_a_customer_who_named_the_twelfth_is_made_on_the_twelfth(pol
     assert d.at is not None
     assert d.at.date() == date(2026, 8, 12)
     assert any("the customer said money comes on 2026-08-12" in line for line in d.because)
+
+
+def chances_by_day(seen: CaseView, policy: Policy) -> dict[int, float]:
+    s = look(seen, policy, policy_ref="default@1", now=seen.now, draw=0.99)
+    outlook = foresee(s, shipped_chart(), 1)
+    assert outlook is not None
+    return {outlook.candidates[i].day: chance for i, chance in enumerate(outlook.plan.alone)}
+
+
+def test_what_customers_paid_by_hand_and_when_they_gave_new_cards_speaks_for_those_days(
+    policy: Policy,
+) -> None:
+    """Debts due on the 3rd and paid by hand on the 15th, cards given on the 15th: there is money then."""
+    seen = view([failed()], card(funding="debit"))
+    plain = chances_by_day(seen, policy)
+    on_15th = [datetime(2026, month, 15, 18, tzinfo=UTC) for month in range(3, 8)]
+    by_hand = tuple(
+        PastDebt(due_at=at.replace(day=3), attempts=(paid(at, trigger=Trigger.CUSTOMER),)) for at in on_15th
+    )
+    given = tuple(
+        msgspec.structs.replace(card(funding="debit"), id=f"pm_{at}", fingerprint=f"f_{at}", added_at=at)
+        for at in on_15th
+    )
+    for told in ({"history": by_hand}, {"methods": (*given, *seen.methods)}):
+        known = chances_by_day(msgspec.structs.replace(seen, **told), policy)
+        assert known[13] - plain[13] > known[6] - plain[6] + 0.02
+    at_once = tuple(PastDebt(due_at=d.due_at, attempts=(paid(d.due_at or START),)) for d in by_hand)
+    assert chances_by_day(msgspec.structs.replace(seen, history=at_once), policy) == plain
 
 
 @pytest.mark.parametrize(

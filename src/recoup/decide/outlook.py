@@ -18,7 +18,8 @@ from recoup.decide.planner import NO_PLAN, Plan, Wish, plan
 from recoup.decide.situation import NOT_SENT, Situation, Understood
 from recoup.decide.value import price_of_try, worth
 from recoup.domain.instants import HoursOfDay, zone
-from recoup.domain.view import MOST_PAST_DEBTS, CaseView, Method, Result
+from recoup.domain.view import MOST_PAST_DEBTS, Attempt, CaseView, Method, Result, Trigger
+from recoup.domain.view import PastDebt as EarlierDebt
 
 HOUR = timedelta(hours=1)
 SOON = (1, 3, 6, 12)
@@ -29,6 +30,8 @@ LIKED_HOUR = 8
 """The local hour of a try where the model likes none better: what came in overnight is booked by then."""
 LAST_CALL = timedelta(minutes=30)
 STATED_SURE, INFERRED_SURE = 0.95, 0.6
+LATE = timedelta(days=1)
+"""So long after its due instant a debt was not paid at once."""
 PAST_TRIES = 6
 """How many tries of each earlier debt the belief looks at."""
 # Enum members are looked up once: this runs for every attempt of every decision.
@@ -186,21 +189,34 @@ def read_evidence(
         funding=(method.funding or "") if method is not None else "",
         refusals=tuple([Refused(clock.when(a.at), d.category, d.raw or d.code) for a, d in refusals]),
         told=told,
-        past=_past(view, clock) if view.history else (),
+        past=_past(view, clock) if view.history or len(view.methods) > 1 else (),
         on=clock.date if dates or chart.dated else None,
     )
     return evidence, clock
 
 
 def _past(view: CaseView, clock: Clock) -> tuple[PastDebt, ...]:
-    """The tries of earlier debts that failed like this one. Debts paid at once say little about when money is short:
-    what sets a failing month apart is that the money came late."""
+    """The tries of earlier debts that failed like this one, or that the customer paid by hand some time after they were
+    due, and the days on which they gave new cards. Debts paid at once say little about when money is short: what sets a
+    failing month apart is that the money came late."""
     past: list[PastDebt] = []
     for debt in view.history[-MOST_PAST_DEBTS:]:
         tries = [a for a in debt.attempts if a.result is _PAID or a.result is _DECLINED][:PAST_TRIES]
-        if any(a.result is _DECLINED for a in tries):
+        if any(a.result is _DECLINED or _late_by_hand(a, debt) for a in tries):
             past.append(tuple([(*clock.day_and_hour(a.at), a.result is _PAID) for a in tries]))
+    given = [m.added_at for m in view.methods if m.added_at is not None and m.by is None]
+    # The first one came with the contract, and those given since the failure are about this debt.
+    past += [((*clock.day_and_hour(at), True),) for at in sorted(given)[1:] if at < view.first_failed_at]
     return tuple(past)
+
+
+def _late_by_hand(a: Attempt, debt: EarlierDebt) -> bool:
+    return (
+        a.trigger is Trigger.CUSTOMER
+        and a.result is _PAID
+        and debt.due_at is not None
+        and a.at - debt.due_at >= LATE
+    )
 
 
 def _past_cleared(s: Situation) -> tuple[datetime, ...]:
