@@ -1,20 +1,24 @@
 """One person is written to by one batch at a time, in the order of what was to be said, also where two turn out to be one."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from recoup.domain.facts import MessageQueued
 from recoup.engine import compose, letters, speak
+from recoup.engine.finish import message_item
 from recoup.engine.house import House
 from recoup.engine.looking import Looked, look
-from recoup.store import boxes, customers, reserved
+from recoup.store import boxes, cases, customers, reserved
 from recoup.store.engines import reading, writing
 from recoup.store.leaving import Whom
 from recoup.store.merchants import Merchant
 from tests.engine.test_leaving import due
 from tests.engine.test_sending import TELLS, waiting
-from tests.support.house import add_merchant, settle, standing
+from tests.support.house import NEVER_PAYS, add_merchant, case_of, fail, settle, standing, view
 
 SHARED = "one@customer.example"
 
@@ -114,6 +118,32 @@ def test_two_merchants_of_one_worker_do_not_write_to_one_person_at_once(house: H
     speak.speak(house, bolt)
     stood = waiting(house, bolt)[there.once_key]
     assert stood == ("queued", "another message to the same person is leaving")
+
+
+def test_what_waits_from_before_is_told_in_the_digest_too(house: House) -> None:
+    """A soft notice that waits for the budget must not come after the digest that told of the reminder."""
+    merchant = add_merchant(house, policy=TELLS)
+    same = {"customer__id": "cus_1", "customer__email": "someone1@customer.example"}
+    first, second = fail(house, merchant, view(1, **same), view(2, **same), lives=NEVER_PAYS)
+    now = house.clock.now()
+    wanted = [
+        (second, "soft", timedelta(days=2)),
+        (second, "reminder", timedelta(0)),
+        (first, "reminder", timedelta(minutes=-1)),
+    ]
+    with writing(house.db) as tx:
+        for case, step, later in wanted:
+            once = f"{case.id}:{step}"
+            change = cases.change(cases.one(tx, merchant.id, case.id, lock=True))
+            change.add(MessageQueued(at=now, actor="engine", message_id=once, step=step, channel="email"))
+            cases.save(tx, [change])
+            item = message_item(case, once, step, "email", now)
+            boxes.put(tx, [msgspec.structs.replace(item, next_try_at=now + later)])
+    speak.speak(house, merchant, limit=1)
+    stood = waiting(house, merchant)
+    assert [stood[f"c_{n}:reminder"][0] for n in (1, 2)] == ["sent", "withdrawn"]
+    assert stood["c_2:soft"] == ("withdrawn", "told in the digest")
+    assert [m.status for m in case_of(house, merchant, "c_2").messages] == ["withdrawn", "withdrawn"]
 
 
 def test_what_another_worker_has_by_now_is_not_reserved(house: House) -> None:

@@ -16,7 +16,7 @@ from recoup.engine.looking import Looked
 from recoup.engine.planning import ENGINE
 from recoup.engine.recheck import Verdict
 from recoup.engine.shut import pause
-from recoup.engine.together import TOLD
+from recoup.engine.together import TOLD, told_of
 from recoup.store import boxes, cases, leaving
 from recoup.store.boxes import OutItem
 from recoup.store.cases import Change
@@ -143,9 +143,9 @@ def _put_out(
         for one in left:
             told = _digest(one) or ""
             _note(changes, one.item, "sent", told, now, channel=one.channel, arms=one.arms)
-            for other in one.told:
-                if boxes.told_elsewhere(tx, other.item, now, why=TOLD):
-                    _note(changes, other.item, "withdrawn", TOLD, now)
+            for item in (item for other in one.told for item in told_of(other)):
+                if boxes.told_elsewhere(tx, item, now, why=TOLD):
+                    _note(changes, item, "withdrawn", TOLD, now)
         moved = [change for change in changes.values() if change.facts]
         cases.save(tx, moved)
         leaving.gone(tx, [_gone(house, merchant, one) for one in left], now)

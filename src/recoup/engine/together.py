@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from recoup.channels.facts import Item, MessageFacts
@@ -52,6 +54,18 @@ def companions(
         if each.channel == looked.channel and each.verdict(now).say == "send":
             chosen[each.case.id] = each
     return list(chosen.values())
+
+
+def told_of(looked: Looked) -> list[OutItem]:
+    """The messages that a digest tells of with this one: also those of its case that wait from before, and are old by now."""
+    item, case = looked.item, looked.case
+    before = takewhile(lambda message: message.id != item.once_key, case.messages)
+    old = [
+        msgspec.structs.replace(item, once_key=message.id, step=message.step)
+        for message in before
+        if message.id is not None and message.status == "queued"
+    ]
+    return [*(each for each in old if not stands_alone(each)), item]
 
 
 def items_of(merchant: Merchant, together: Sequence[Case], locale: str) -> tuple[Item, ...]:
