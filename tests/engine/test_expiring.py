@@ -77,8 +77,7 @@ def told(house: House, merchant: Merchant, *these: Renewal, **about: Any) -> Non
     with writing(house.db) as tx:
         customers.learn(tx, merchant.id, [{**person, **about}], now)
         renewals.learn(tx, merchant.id, who, these)
-        policy = house.policy(tx, merchant.id, merchant.policy)
-        expiring.look(tx, merchant, policy, [(who, r) for r in these], now)
+        expiring.look(house, tx, merchant, [(who, r) for r in these], now)
 
 
 def letters(house: House) -> list[Any]:

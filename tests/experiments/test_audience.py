@@ -1,11 +1,12 @@
 """Tests of policies side by side, each for an audience of its own: who is drawn, who is refused, what a winner becomes."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,16 +14,18 @@ from recoup.domain.audience import Audience, apart
 from recoup.domain.case import Case
 from recoup.domain.event import Event
 from recoup.domain.experiment import Arm, Plan
-from recoup.domain.view import CaseView
-from recoup.engine import approvals, policies, receive
+from recoup.domain.view import CaseView, Method
+from recoup.engine import approvals, backfill, expiring, operate, policies, policy_rules, receive
 from recoup.engine.approvals import Person
 from recoup.engine.house import House
 from recoup.insight import experiments_run as run
 from recoup.insight.story import story
 from recoup.store import approvals as requests
-from recoup.store import cases, experiments, merchants
-from recoup.store.engines import reading
+from recoup.store import cases, customers, experiments, merchants, renewals
+from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
+from recoup.store.renewals import Renewal
+from recoup.store.tables import outbox
 from tests.cli.commands import Desk
 from tests.support import house as houses
 from tests.web.api import api_on
@@ -328,3 +331,92 @@ def test_the_terminal_narrows_a_test_too(tmp_path: Path, sqlite_url: str) -> Non
         == "new cases (country DE or AT, amount below 5000 minor units) begin with gentle@1; 0 open cases moved\n"
     )
     assert "gentle@1: the rule for country DE or AT" in desk.done("merchant", "show", "acme")
+
+
+def coming(house: House, merchant: Merchant, customer: str, country: str | None) -> None:
+    """A renewal whose card will have expired, as `POST /v1/customers` tells it."""
+    now = house.clock.now()
+    card = Method(
+        id=f"pm_{customer}", network="visa", fingerprint=f"f_{customer}", last4="4242", expires="2026-04"
+    )
+    due = Renewal(
+        subscription_id=f"sub_{customer}", due_at=datetime(2026, 5, 10, 6, tzinfo=UTC), amount_minor=4900, currency="EUR",
+        method=card,
+    )  # fmt: skip
+    told = {
+        "id": customer,
+        "email": f"{customer}@customer.example",
+        "timezone": "Europe/Berlin",
+        "country": country,
+    }
+    with writing(house.db) as tx:
+        customers.learn(tx, merchant.id, [told], now)
+        renewals.learn(tx, merchant.id, customer, [due])
+        expiring.look(house, tx, merchant, [(customer, due)], now)
+
+
+def noticed(house: House, merchant: Merchant) -> dict[str, str]:
+    """On which day each customer was told that their card expires."""
+    houses.live_until(house, merchant, datetime(2026, 5, 20, tzinfo=UTC))
+    with reading(house.db) as tx:
+        rows = tx.execute(sa.select(outbox.c.customer_id, outbox.c.done_at).where(outbox.c.status == "sent"))
+        return {row.customer_id: f"{row.done_at:%d %b}" for row in rows}
+
+
+def ahead(days: int | None) -> str:
+    notices = "" if days is None else f'[notices]\nexpiring = "P{days}D"\n'
+    return f'name = "ahead_{days or 0}"\n[[retry]]\nafter = "P3D"\n{notices}'
+
+
+@pytest.mark.parametrize(
+    ("everybody", "french", "told"),
+    [
+        (30, None, {"cus_de": "10 Apr", "cus_?": "10 Apr"}),
+        (None, 30, {"cus_fr": "10 Apr"}),
+        (30, 10, {"cus_de": "10 Apr", "cus_?": "10 Apr", "cus_fr": "30 Apr"}),
+    ],
+)
+@pytest.mark.parametrize("known", ["before", "after"])
+def test_notices_of_expiring_cards_follow_the_rule_of_their_audience(
+    house: House, everybody: int | None, french: int | None, told: dict[str, str], known: str
+) -> None:
+    """Whether the renewal or the rule came first: what is queued by one policy leaves by the other, or not at all."""
+    merchant = houses.add_merchant(house, policy=ahead(everybody))
+    ref = policies.accept(house, merchant, ahead(french), activate=False)
+    begun(house, merchant, "french", ref, FRENCH)
+    people = {"cus_fr": "FR", "cus_de": "DE", "cus_?": None}
+    if known == "before":
+        for customer, country in people.items():
+            coming(house, merchant, customer, country)
+    policy_rules.promote(house, merchant, "french", "new", actor="staff:anna", move_open_cases=False)
+    merchant = again(house, merchant)
+    if known == "after":
+        for customer, country in people.items():
+            coming(house, merchant, customer, country)
+    assert noticed(house, merchant) == told
+
+
+def test_notices_know_the_segment_from_the_customers_latest_case(house: House) -> None:
+    merchant = houses.add_merchant(house, policy=ahead(None))
+    ref = policies.accept(house, merchant, ahead(30), activate=False)
+    begun(house, merchant, "large", ref, Audience(segment=("large",)))
+    policy_rules.promote(house, merchant, "large", "new", actor="staff:anna", move_open_cases=False)
+    merchant = again(house, merchant)
+    for name, segment in (("a", "large"), ("b", "small")):
+        (case,) = houses.fail(
+            house, merchant, houses.view(name, customer__segment=segment), lives=houses.PAYS
+        )
+        operate.close(house, merchant, case.id, actor="staff:anna", outcome="paid", reason="told so")
+        coming(house, merchant, f"cus_{name}", "DE")
+    assert set(noticed(house, merchant)) == {"cus_a"}
+
+
+def test_imported_history_stands_under_the_rule_of_its_audience(house: House) -> None:
+    merchant = houses.add_merchant(house, policy="default")
+    ref = stored(house, merchant, "bank_debit")
+    begun(house, merchant, "french", ref, FRENCH)
+    policy_rules.promote(house, merchant, "french", "new", actor="staff:anna", move_open_cases=False)
+    merchant, long_ago = again(house, merchant), house.clock.now() - timedelta(days=100)
+    views = [houses.view(c, at=long_ago, customer__country=c) for c in ("FR", "DE")]
+    assert [t.status for t in backfill.take_back(house, merchant, views)] == ["closed", "closed"]
+    assert [houses.case_of(house, merchant, v.case_id).policy for v in views] == [ref, merchant.policy]

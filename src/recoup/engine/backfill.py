@@ -48,7 +48,6 @@ def take_back(house: House, merchant: Merchant, views: Sequence[CaseView]) -> li
     now = merchant.now(house.clock.now())
     views = [_in_order(v) for v in views]
     with writing(house.db) as tx:
-        policy = house.policy(tx, merchant.id, merchant.policy)
         known = cases.by_debts(tx, merchant.id, [v.debt.id for v in views], lock=True)
         taken_ids = cases.load(tx, merchant.id, [v.case_id for v in views])
         tried = cases.debts_of(tx, merchant.id, [a.id for v in views for a in v.attempts])
@@ -59,8 +58,10 @@ def take_back(house: House, merchant: Merchant, views: Sequence[CaseView]) -> li
             if answer is None and view.debt.id in changes:
                 answer = Taken(case_id=view.case_id, status="known", because="told twice in this file")
             fresh = answer is None and view.debt.id not in known
+            ref, _ = merchant.begins_with(view)
+            policy = house.policy(tx, merchant.id, ref)
             if fresh and (end := _outcome(view, policy, now)) is not None:
-                changes[view.debt.id] = _life(view, end, merchant, policy)
+                changes[view.debt.id] = _life(view, end, merchant, ref, policy)
                 taken_ids[view.case_id] = changes[view.debt.id].case
                 answer = Taken(case_id=view.case_id, status="closed", because=end.state)
             answers.append(answer)
@@ -172,14 +173,14 @@ def _outcome(view: CaseView, policy: Policy, now: datetime) -> Outcome | None:
     return Outcome(state=State.LOST.value, at=end) if end <= now else None
 
 
-def _life(view: CaseView, outcome: Outcome, merchant: Merchant, policy: Policy) -> Change:
+def _life(view: CaseView, outcome: Outcome, merchant: Merchant, ref: str, policy: Policy) -> Change:
     """The facts of a case that is over, each at the instant it happened."""
     first, *later = view.attempts
     begun = tuple(m for m in view.methods if m.id == first.method_id or m.added_at is None)
     change = cases.open_case(
         f.Opened(
             at=first.at, actor=ACTOR, case_id=view.case_id, debt=view.debt, customer=impersonal(view.customer),
-            methods=begun, attempts=(first,), policy=merchant.policy, window_ends_at=_window_end(view, policy),
+            methods=begun, attempts=(first,), policy=ref, window_ends_at=_window_end(view, policy),
             because="imported",
         ),
         merchant.id,

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import msgspec
 import structlog
 from sqlalchemy.engine import Connection
 
@@ -15,6 +16,7 @@ from recoup.channels.short import render_sms
 from recoup.channels.words import NotToBeSaid, Wording, choose_words
 from recoup.domain.instants import to_micros
 from recoup.domain.policy import Policy
+from recoup.domain.view import CaseView, Customer, Debt, Interval
 from recoup.engine import reach, silence, winback
 from recoup.engine.compose import door_of
 from recoup.engine.house import House
@@ -37,6 +39,8 @@ log = structlog.get_logger()
 KIND, STEP = "notice", "card_expiring"
 AGAIN = timedelta(minutes=3)
 MOST_TRIES = 40
+AT_ONCE = 500
+"""So many customers are read at once to know which audience they are in."""
 
 
 def expires_before(renewal: Renewal) -> bool:
@@ -56,32 +60,68 @@ def _card(customer_id: str, renewal: Renewal) -> str:
 
 
 def look(
-    tx: Connection, merchant: Merchant, policy: Policy, found: Sequence[tuple[str, Renewal]], now: datetime
+    house: House, tx: Connection, merchant: Merchant, found: Sequence[tuple[str, Renewal]], now: datetime
 ) -> int:
     """Queues a notice for each of these renewals whose card will have expired, each at its time; how many are new."""
-    before = policy.notices.expiring
-    if before is None:
-        return 0
-    items = [
-        OutItem(
-            merchant_id=merchant.id, once_key=f"{_card(customer_id, r)}:{to_micros(r.due_at) // 1_000_000}", kind=KIND,
-            case_id="", customer_id=customer_id, step=STEP, channel="email", body=f'{{"card":"{r.subscription_id}"}}',
-            created_at=now, next_try_at=max(now, r.due_at - before),
-        )
-        for customer_id, r in found
-        if r.due_at > now and expires_before(r)
-    ]  # fmt: skip
+    due = [(customer_id, r) for customer_id, r in found if r.due_at > now and expires_before(r)]
+    items = []
+    for (customer_id, r), policy in zip(due, _policies(house, tx, merchant, due, now), strict=True):
+        before = policy.notices.expiring
+        if before is None:
+            continue
+        items.append(
+            OutItem(
+                merchant_id=merchant.id, once_key=f"{_card(customer_id, r)}:{to_micros(r.due_at) // 1_000_000}", kind=KIND,
+                case_id="", customer_id=customer_id, step=STEP, channel="email", body=f'{{"card":"{r.subscription_id}"}}',
+                created_at=now, next_try_at=max(now, r.due_at - before),
+            )
+        )  # fmt: skip
     return boxes.put(tx, items)
 
 
 def look_again(house: House, merchant: Merchant) -> int:
-    """Looks through everything the merchant has ahead, under the policy in force; how many notices are new."""
+    """Looks through everything the merchant has ahead, under the policies in force; how many notices are new."""
     now = merchant.now(house.clock.now())
     with writing(house.db) as tx:
-        policy = house.policy(tx, merchant.id, merchant.policy)
-        if policy.notices.expiring is None:
+        refs = {merchant.policy, *(rule.policy for rule in merchant.policy_rules)}
+        if all(house.policy(tx, merchant.id, ref).notices.expiring is None for ref in refs):
             return 0
-        return look(tx, merchant, policy, renewals.ahead(tx, merchant.id, now), now)
+        return look(house, tx, merchant, renewals.ahead(tx, merchant.id, now), now)
+
+
+def _policies(
+    house: House, tx: Connection, merchant: Merchant, found: Sequence[tuple[str, Renewal]], now: datetime
+) -> list[Policy]:
+    """The policy each of these renewals would begin with if it failed, as it applies to it."""
+    known: dict[str, Customer] = {}
+    if merchant.policy_rules:
+        ids = sorted({customer_id for customer_id, _ in found})
+        for begin in range(0, len(ids), AT_ONCE):
+            known |= _customers(tx, merchant, ids[begin : begin + AT_ONCE])
+    views = [_as_failed(known.get(id, Customer(id=id)), renewal, now) for id, renewal in found]
+    refs = [merchant.begins_with(view)[0] for view in views]
+    return [house.policy(tx, merchant.id, ref).for_case(v) for ref, v in zip(refs, views, strict=True)]
+
+
+def _customers(tx: Connection, merchant: Merchant, ids: Sequence[str]) -> dict[str, Customer]:
+    """What is known of these customers that an audience may go by; segment and plan as their latest case tells them."""
+    contacts = customers.contacts(tx, merchant.id, ids)
+    latest = {case.customer.id: case.customer for case in cases.of_customers(tx, merchant.id, ids)}
+    found = {id: latest.get(id, Customer(id=id)) for id in ids}
+    told = {id: contacts[id].country if id in contacts else None for id in ids}
+    return {id: msgspec.structs.replace(who, country=told[id] or who.country) for id, who in found.items()}
+
+
+def _as_failed(customer: Customer, renewal: Renewal, now: datetime) -> CaseView:
+    """The case that would open if this renewal failed now, as far as it is known before."""
+    interval = cast("Interval | None", renewal.interval)
+    debt = Debt(
+        id=renewal.subscription_id, amount_minor=renewal.amount_minor, currency=renewal.currency,
+        subscription_id=renewal.subscription_id, due_at=renewal.due_at, interval=interval,
+    )  # fmt: skip
+    return CaseView(
+        case_id=debt.id, now=now, debt=debt, customer=customer, methods=(renewal.method,), attempts=()
+    )
 
 
 class _Checked(NamedTuple):
@@ -218,10 +258,12 @@ def _sent(
 
 def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, now: datetime) -> _Checked:
     customer_id = item.customer_id or ""
-    policy = house.policy(tx, merchant.id, merchant.policy)
     contact = customers.contacts(tx, merchant.id, [customer_id]).get(customer_id)
     mine = renewals.of_customers(tx, merchant.id, [customer_id])
     renewal = next((r for c, r in mine if item.once_key.startswith(f"{_card(c, r)}:")), None)
+    policy = house.policy(tx, merchant.id, merchant.policy)
+    if renewal is not None:
+        (policy,) = _policies(house, tx, merchant, [(customer_id, renewal)], now)
     channels = reach.channels_of(policy, STEP)
     ground = reach.ground_of(house, tx, merchant, [contact], channels)
     way = reach.choose_among(item, channels, contact, now, ground)
@@ -233,6 +275,11 @@ def _checked(house: House, tx: Connection, merchant: Merchant, item: OutItem, no
         return _Checked(
             renewal, contact, way, Verdict("withdraw", why or "the customer is not known any more")
         )
+    assert renewal is not None
+    assert policy.notices.expiring is not None
+    if renewal.due_at - policy.notices.expiring > now:
+        later = Verdict("wait", "its policy tells of it later", renewal.due_at - policy.notices.expiring)
+        return _Checked(renewal, contact, way, later)
     over = policy.message_limits.quiet_until(now, way.channel, zones_of_reader(contact, way))
     if over > now:
         return _Checked(renewal, contact, way, Verdict("wait", "quiet hours where the customer is", over))

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from recoup.domain.audience import Audience, PolicyRule, rule_for
 from recoup.domain.experiment import Enrolment, Plan
 from recoup.domain.view import CaseView
-from recoup.engine import audit, policies
+from recoup.engine import audit, expiring, policies
 from recoup.engine.house import House
 from recoup.engine.policies import Only
 from recoup.store import experiments, merchants
@@ -96,8 +96,10 @@ def promote(
             tx, merchant.id, actor=actor, what="experiment.promoted", subject=experiment_id, now=now, arm=arm, policy=ref,
             before=next(was, merchant.policy), **for_whom,
         )  # fmt: skip
+        merchant = merchants.get(tx, merchant.id)
     if done is None:
         return policies.activate(house, merchant, ref, move_open_cases=move_open_cases, actor=actor)
+    expiring.look_again(house, merchant)
     if not move_open_cases:
         return []
     return policies.move(house, merchant, done.policy, actor=actor, only=done.only, because=done.because)

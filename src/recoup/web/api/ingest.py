@@ -291,8 +291,7 @@ def _learn_renewals(call: Call, tx: sa.Connection, told: Sequence[CustomerTold])
     for customer in told:
         renewals.learn(tx, call.merchant.id, customer.id, customer.renewals)
     if pairs:
-        policy = call.house.policy(tx, call.merchant.id, call.merchant.policy)
-        expiring.look(tx, call.merchant, policy, pairs, call.now)
+        expiring.look(call.house, tx, call.merchant, pairs, call.now)
 
 
 def _learned(customer: CustomerTold, gone: set[str]) -> CustomerTaken:
