@@ -129,7 +129,9 @@ class World:
         for each in cases_told | {case}:
             for since, news in self.true[each]:
                 last = news == "silence" and (step == "final_notice" or person)
-                receipt = news in ("paid", "silence") and step == "recovered"
+                receipt = step == "recovered" and (
+                    news in ("paid", "silence") or (each in self.at_biller and news not in ("left", "died"))
+                )
                 assert since > me.mark or last or receipt, f"{key} left though {each}: {news}"
             assert step == "recovered" or self.at_biller.get(each, me.mark + 1) > me.asked.get(each, 0), (
                 f"{key} left though {each} is paid"
