@@ -282,6 +282,23 @@ def test_days_to_avoid_are_not_planned_for(policy: Policy, method: Method) -> No
     assert charged
 
 
+def test_the_order_in_which_attempts_are_told_says_nothing(policy: Policy) -> None:
+    tries = [failed("05"), refused(day(2), network_code="51"), refused(day(4), network_code="91")]
+    seen = view(tries, card(), now=day(5))
+    for told in ([tries[2], tries[0], tries[1]], tries[::-1]):
+        assert decided(msgspec.structs.replace(seen, attempts=tuple(told)), policy) == decided(seen, policy)
+
+
+@pytest.mark.parametrize("method", [card("visa"), card("mastercard"), card(None)])
+def test_a_debt_that_was_tried_thousands_of_times_is_decided_like_any_other(
+    policy: Policy, method: Method
+) -> None:
+    tries = [failed(), *(refused(day(n / 500), network_code="51") for n in range(1, 3000))]
+    d = decided(view(tries, method, now=day(7)), policy)
+    assert d.move in ("ask", "wait")
+    assert d.because
+
+
 def test_the_same_line_and_draw_give_the_same_answer(policy: Policy) -> None:
     seen = view([failed()], card())
     assert decided(seen, policy, 0.02) == decided(seen, policy, 0.02)

@@ -30,6 +30,8 @@ LIKED_HOUR = 8
 """The local hour of a try where the model likes none better: what came in overnight is booked by then."""
 LAST_CALL = timedelta(minutes=30)
 STATED_SURE, INFERRED_SURE = 0.95, 0.6
+MOST_REFUSALS = 60
+"""How many refusals of one debt the belief looks at."""
 LATE = timedelta(days=1)
 """So long after its due instant a debt was not paid at once."""
 PAST_TRIES = 6
@@ -185,9 +187,11 @@ def read_evidence(
     if known is not None:
         sure = STATED_SURE if known.source == "stated" else INFERRED_SURE
         told = (known.every, (known.first_from(clock.date) - clock.date).days, sure)
+    # Beyond so many the belief has long settled; the first says what it was about, the latest how issuers tire.
+    heard = refusals if len(refusals) <= MOST_REFUSALS else [refusals[0], *refusals[1 - MOST_REFUSALS :]]
     evidence = Evidence(
         funding=(method.funding or "") if method is not None else "",
-        refusals=tuple([Refused(clock.when(a.at), d.category, d.raw or d.code) for a, d in refusals]),
+        refusals=tuple([Refused(clock.when(a.at), d.category, d.raw or d.code) for a, d in heard]),
         told=told,
         past=_past(view, clock) if view.history or len(view.methods) > 1 else (),
         on=clock.date if dates or chart.dated else None,

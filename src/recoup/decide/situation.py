@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -144,6 +145,8 @@ def look(
     around: Around = NOTHING_AROUND,
 ) -> Situation:
     """The situation of `view` under `policy` at `now`; `draw` in [0, 1) is the decision's only dice."""
+    if any(later.at < earlier.at for earlier, later in pairwise(view.attempts)):
+        view = msgspec.structs.replace(view, attempts=tuple(sorted(view.attempts, key=lambda a: a.at)))
     if around.history:
         view = msgspec.structs.replace(view, history=remembered(view.history, around.history))
     start = view.first_failed_at
