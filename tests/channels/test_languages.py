@@ -118,6 +118,17 @@ def test_days_are_whole_words_with_and_without_their_year(code: str) -> None:
         assert "10" in said
 
 
+def test_the_hours_of_korean_are_korean() -> None:
+    """CLDR's short form is `AM 9:00`."""
+    morning = datetime(2026, 11, 10, 9, tzinfo=UTC)
+    assert formats.until(morning, "UTC", "ko", beside=morning, language="ko") == (
+        "11월 10일 화요일",
+        "오전 9:00",
+    )
+    assert formats.clock(morning, "ko-KR", "ko") == "오전 9:00"
+    assert formats.clock(morning, "en-US", "en").startswith("9:00")
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [

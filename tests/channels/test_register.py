@@ -100,6 +100,11 @@ def test_no_day_begins_a_second_sentence_small(code: str) -> None:
         assert found(r"[.!?] \{(failed|next_try|deadline|day|until)\}", code) == []
 
 
+@pytest.mark.parametrize("code", [code for code in OTHERS if code not in ("ja", "ko", "zh-CN", "ar")])
+def test_no_method_begins_a_second_sentence_small(code: str) -> None:
+    assert found(r"[.!?] \{(method|what|label)\}", code) == []
+
+
 def test_what_stands_first_begins_large() -> None:
     assert begun("your subscription") == "Your subscription"
     assert begun("iPad Plan") == "iPad Plan"

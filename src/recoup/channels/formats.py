@@ -86,8 +86,17 @@ def until(
     if local.time() < time(6):
         return told(deadline - timedelta(days=1)), None
     late = local.time() >= time(23)
-    clock = None if late else format_time(local, "short", locale=text_locale(locale, language))
-    return told(deadline), clock
+    return told(deadline), None if late else clock(local, locale, language)
+
+
+def clock(local: datetime, locale: str, language: str = "en") -> str:
+    """The time of day of a local instant: `9:00 AM`."""
+    where = text_locale(locale, language)
+    pattern = str(where.time_formats["short"].pattern)
+    # Korean's short words for the halves of a day are the English ones.
+    return str(
+        format_time(local, pattern.replace("a", "aaaa") if language == "ko" else pattern, locale=where)
+    )
 
 
 def short_day(instant: datetime, timezone: str, locale: str, language: str = "en") -> str:

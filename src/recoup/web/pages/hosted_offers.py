@@ -4,7 +4,6 @@ from datetime import date, datetime
 from typing import Literal
 
 import msgspec
-from babel.dates import format_time
 from sqlalchemy.engine import Connection
 
 from recoup.channels import formats
@@ -161,5 +160,4 @@ def undo_until(house: House, merchant: Merchant, case: Case, reader: Reader) -> 
         return None
     until = case.left_at + leaving.UNDO_FOR
     local = until.astimezone(zone(reader.where))
-    clock = format_time(local, "short", locale=formats.text_locale(reader.locale, reader.say.code))
-    return f"{reader.day(until)}, {clock}"
+    return f"{reader.day(until)}, {formats.clock(local, reader.locale, reader.say.code)}"
