@@ -20,9 +20,6 @@ from playwright.sync_api import Browser, Page  # noqa: E402
 
 from recoup.cli import demo  # noqa: E402
 from recoup.lab.company import failures  # noqa: E402
-from recoup.lab.desk import Desk  # noqa: E402
-from recoup.worker.pulse import Pulse  # noqa: E402
-from recoup.worker.watch import Watch  # noqa: E402
 from tests.support.browser import launched  # noqa: E402
 from tests.web import pages  # noqa: E402
 
@@ -102,24 +99,12 @@ def main(names: list[str]) -> None:
     wanted = [s for s in (*TOUR, *days()) if not names or s.name.startswith(tuple(names))]
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
-        end = demo.BEGINS + timedelta(days=DAYS)
-        house, merchant, people = demo._open(failures(SEED, demo.BEGINS, DAYS, demo.CUSTOMERS), 0)
-        demo._let_in(house)
-        demo._staffed(house)
-        demo._proving(house, merchant)
-        beside, desk, now = Watch(house), Desk(house, merchant), demo.BEGINS
-        pulse = Pulse(house)
-        pulse.start()
-        while now < end:
-            now = min(now + timedelta(days=1), end)
-            people.play_until(now)
-            desk.day(people.open_cases)
-            beside.tests_round()
-            beside.staff_round()
-        with pages.served(house) as url, launched() as browser:
-            take(browser, url, wanted)
-        pulse.stop()
-        house.db.dispose()
+        found = failures(SEED, demo.BEGINS, DAYS, demo.CUSTOMERS)
+        with demo.story(found, 0) as story:
+            for _ in story.days(demo.BEGINS + timedelta(days=DAYS)):
+                pass
+            with pages.served(story.house) as url, launched() as browser:
+                take(browser, url, wanted)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """`recoup demo`: a small company in the sandbox, its failed renewals recovered before your eyes."""
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,16 +37,17 @@ def demo(
 
     found = failures(seed, BEGINS, days, CUSTOMERS)
     end = BEGINS + timedelta(days=days)
-    house, merchant, people = _open(found, port)
     if headless:
+        house, merchant, people = opened(found, port)
         _play(people, end, days)
         results.show(house, merchant, found, end, days, seed)
         house.db.dispose()
     else:
-        _watch(house, merchant, people, end, port)
+        with story(found, port) as played:
+            _watch(played, end, port)
 
 
-def _open(found: "list[Failure]", port: int) -> "tuple[House, Merchant, People]":
+def opened(found: "list[Failure]", port: int) -> "tuple[House, Merchant, People]":
     """A fresh house in the demo's own folder, with one merchant on a test clock."""
     from recoup.cli import accounts
     from recoup.engine import receive
@@ -121,39 +123,66 @@ def _proving(house: "House", merchant: "Merchant") -> None:
     )  # fmt: skip
 
 
-def _watch(house: "House", merchant: "Merchant", people: "People", end: datetime, port: int) -> None:
+class Story:
+    """The company with its people at their desks, on its first day; `house` and `merchant` for whoever looks at it."""
+
+    def __init__(self, house: "House", merchant: "Merchant", people: "People") -> None:
+        from recoup.lab.desk import Desk
+        from recoup.worker.watch import Watch
+
+        self.house, self.merchant = house, merchant
+        self._people, self._desk, self._beside = people, Desk(house, merchant), Watch(house)
+
+    def days(self, end: datetime) -> Iterator[datetime]:
+        """Plays a day at a time until `end` and answers what time it is then."""
+        now = BEGINS
+        while now < end:
+            now = min(now + timedelta(days=1), end)
+            self._people.play_until(now)
+            self._desk.day(self._people.open_cases)
+            self._beside.tests_round()
+            self._beside.staff_round()
+            yield now
+
+
+@contextmanager
+def story(found: "list[Failure]", port: int) -> Iterator[Story]:
+    """The demo's company as the dashboard shows it, while the block lasts: a login for each role, something to be proved,
+    and the pulse of a worker. Kept in `HOME` under the current directory; what was there before is gone."""
+    from recoup.worker.pulse import Pulse
+
+    house, merchant, people = opened(found, port)
+    pulse = Pulse(house)  # the story does a worker's work
+    pulse.start()
+    try:
+        _let_in(house)
+        _staffed(house)
+        _proving(house, merchant)
+        yield Story(house, merchant, people)
+    finally:
+        pulse.stop()
+        house.db.dispose()
+
+
+def _watch(played: Story, end: datetime, port: int) -> None:
     """The story behind the dashboard: its first third at full speed, then day by day; afterwards the dashboard stays open."""
     import threading
 
     from recoup.cli.serve import doors, logs
-    from recoup.lab.desk import Desk
     from recoup.settings import Settings
-    from recoup.worker.pulse import Pulse
-    from recoup.worker.watch import Watch
 
     logs(Settings())
     over = threading.Event()
 
-    def story() -> None:
-        now, seen_from = BEGINS, BEGINS + (end - BEGINS) / 3
-        while now < end and not over.is_set():
-            now = min(now + timedelta(days=1), end)
-            people.play_until(now)
-            desk.day(people.open_cases)
-            beside.tests_round()
-            beside.staff_round()
-            if now >= seen_from:
+    def tell() -> None:
+        for now in played.days(end):
+            if over.is_set():
+                return
+            if now >= BEGINS + (end - BEGINS) / 3:
                 over.wait(DAY_LASTS_S)
-        if not over.is_set():
-            typer.echo(f"recoup: the {(end - BEGINS).days} days are over; the dashboard stays open", err=True)
+        typer.echo(f"recoup: the {(end - BEGINS).days} days are over; the dashboard stays open", err=True)
 
-    beside, desk = Watch(house), Desk(house, merchant)
-    pulse = Pulse(house)  # the story does a worker's work
-    pulse.start()
-    _let_in(house)
-    _staffed(house)
-    _proving(house, merchant)
-    teller = threading.Thread(target=story, name="story", daemon=True)
+    teller = threading.Thread(target=tell, name="story", daemon=True)
     teller.start()
     typer.echo(f"recoup: sign in as {LOGIN} with the password {PASSWORD}", err=True)
     typer.echo(
@@ -163,9 +192,7 @@ def _watch(house: "House", merchant: "Merchant", people: "People", end: datetime
         f"recoup: one day passes every {DAY_LASTS_S:g} seconds; everything happens in {HOME}/", err=True
     )
     try:
-        doors(house, "127.0.0.1", port)
+        doors(played.house, "127.0.0.1", port)
     finally:
         over.set()
         teller.join(30)
-        pulse.stop()
-        house.db.dispose()
