@@ -270,6 +270,21 @@ def test_the_backup_is_named_in_the_language_of_the_page(house: House, client: T
     assert "endet auf" not in html
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("ja", "サブスクリプション</bdi>。"), ("zh-CN", "订阅</bdi>。"), ("fr", "abonnement</bdi>. ")],
+)
+def test_sentences_end_and_stand_apart_as_they_are_written_there(
+    house: House, client: TestClient[Litestar], code: str, said: str
+) -> None:
+    debt = Open(house, client, policy=RICH, customer__locale=code)
+    html = debt.get().text
+    assert said in html
+    assert "。 " not in html
+    debt.post(how="new", **NO_FUNDS)
+    assert "。 " not in re.sub(r"</b> ", "", debt.get().text)
+
+
 def test_no_sentence_begins_small(house: House, client: TestClient[Litestar]) -> None:
     debt = Open(house, client, policy=RICH)
     assert "<bdi>Your subscription</bdi>. " in debt.get().text

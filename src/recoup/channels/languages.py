@@ -80,6 +80,16 @@ class Tongue(msgspec.Struct, frozen=True):
         return self.spoken.ngettext(plural.one, plural.many, n)
 
     @property
+    def gap(self) -> str:
+        """What stands between two sentences: some scripts set no blank there."""
+        return "" if self.code in ("ja", "zh-CN") else " "
+
+    @property
+    def stop(self) -> str:
+        """What ends a sentence."""
+        return "." if self.gap else "。"
+
+    @property
     def start(self) -> str:
         """The side a line begins on."""
         return "right" if self.direction == "rtl" else "left"

@@ -25,7 +25,6 @@ NAMES_NO_AMOUNT = frozenset({"card_expiring", "win_back", "digest"})
 NEEDS_CUSTOMER = frozenset(texts.ASKS)
 # Languages whose sentences would have to bend the weekday's name; there the day is told without it.
 _NO_WEEKDAY = frozenset({"pl", "pt-BR"})
-_NO_SPACE = frozenset({"ja", "zh-CN"})
 _CARDS = ("card", "wallet")
 RAILS = frozenset({*texts.SCHEMES, *_CARDS})
 """What a notice before a debit can name as the way the money goes."""
@@ -115,8 +114,8 @@ class Voice:
         return begun(finished) if chosen.startswith(_DAYS) else finished
 
     def together(self, *sentences: str) -> str:
-        """Sentences as one paragraph; some scripts set no space between them."""
-        return ("" if self.tongue.code in _NO_SPACE else " ").join(sentences)
+        """Sentences as one paragraph."""
+        return self.tongue.gap.join(sentences)
 
     def own(self, text: str | None, field: str) -> str:
         """What somebody else wrote: cleaned, and kept from turning the sentence around it."""

@@ -174,7 +174,7 @@ def _words(answer: Access, case: Case, reader: Reader, payable: bool) -> tuple[s
     if answer.until is None:
         return "", text
     day, clock = reader.until(answer.until)
-    return "", f"{text} {say(KEEP).format(day=f'{day}, {clock}' if clock else day)}"
+    return "", f"{text}{say.gap}{say(KEEP).format(day=f'{day}, {clock}' if clock else day)}"
 
 
 handlers = [banner_script, banner_state]

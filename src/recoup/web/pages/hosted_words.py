@@ -95,7 +95,7 @@ def told(case: Case, last: Attempt | None, say: Tongue, locale: str) -> str:
         return say(said).format(method=label)
     if meant in _SPOKEN:
         was = say(sentence("Your last payment did not go through."))
-        return f"{was} {say(_WHY[meant])}"
+        return f"{was}{say.gap}{say(_WHY[meant])}"
     if label:
         return say(sentence("Your bank said no to {method}.")).format(method=label)
     return say(sentence("Your bank said no to the last payment."))
@@ -105,4 +105,4 @@ def own_try(case: Case, own: Attempt, say: Tongue, locale: str) -> str:
     """How the customer's own try a moment ago went."""
     label = method_label(of(case, own), locale) or say(sentence("This payment method"))
     was = begun(say(sentence("{method} was declined.")).format(method=label))
-    return f"{was} {say(_WHY.get(category(case, own), _NO_REASON))}"
+    return f"{was}{say.gap}{say(_WHY.get(category(case, own), _NO_REASON))}"
