@@ -282,6 +282,16 @@ def test_days_to_avoid_are_not_planned_for(policy: Policy, method: Method) -> No
     assert charged
 
 
+@pytest.mark.parametrize(("code", "days"), [("91", 3), ("96", 3), ("61", 7), ("65", 7)])
+@pytest.mark.parametrize("name", ["default", "gentle"])
+def test_few_tries_do_not_make_a_passing_fault_wait_for_weeks(name: str, code: str, days: int) -> None:
+    """Spreading tries evenly is for money of which nobody knows when it comes."""
+    text, source = text_of(name)
+    d = decided(view([failed(code)], card()), parse(text, source=source))
+    assert d.move == "charge"
+    assert days_after(d) <= days
+
+
 def test_the_order_in_which_attempts_are_told_says_nothing(policy: Policy) -> None:
     tries = [failed("05"), refused(day(2), network_code="51"), refused(day(4), network_code="91")]
     seen = view(tries, card(), now=day(5))

@@ -259,6 +259,19 @@ def test_everybody_is_somebodys() -> None:
 
 
 @pytest.mark.parametrize(
+    ("psp", "code"),
+    [("stripe", "amount_too_large"), ("adyen", "7"), ("checkout_com", "20013"), ("braintree", "2064")],
+)
+def test_a_wrong_amount_is_the_merchants_to_look_at(psp: str, code: str) -> None:
+    found = understand(refused(psp, code), card("visa"))
+    assert (found.category, hands_over(found)) == ("currency_or_amount", "data_fault")
+    assert silent_to_payer(found)
+    another_card_helps = understand(refused("stripe", "currency_not_supported"), card("visa"))
+    assert (another_card_helps.category, hands_over(another_card_helps)) == ("currency_or_amount", None)
+    assert needs_customer(another_card_helps)
+
+
+@pytest.mark.parametrize(
     ("category", "queue"),
     [("payer_deceased", "vulnerable"), ("duplicate", "data_fault"), ("merchant_config", "data_fault")],
 )

@@ -17,6 +17,8 @@ and by then more will be known."""
 EVEN_FROM, CLEARLY = 3, 0.88
 """A short plan of so many tries has to beat tries spread evenly by what is missing here to 1: nearer than that, the
 model's errors weigh more than its preference. Two well-placed tries are a matter of days; of three on, coverage is."""
+MOSTLY = 0.5
+"""The weight of a lack of money from which on that holds: faults and limits pass by themselves, the sooner tried the better."""
 NEARLY_SURE = 1.0 - 1e-9
 """What a try may rule out at most, so that it can be taken back: a model may hold charges for certain."""
 AROUND = 4
@@ -61,7 +63,8 @@ def plan(chart: Chart, e: Evidence, candidates: tuple[When, ...], wish: Wish) ->
     chosen = sorted(draft.chosen)
     chances = draft.chances(chosen)
     made = len(e.refusals) - 1
-    if chosen and made + len(chosen) >= EVEN_FROM and made + wish.left <= SHORT:
+    for_money = sum(draft.begun[: chart.technical]) >= MOSTLY
+    if chosen and for_money and made + len(chosen) >= EVEN_FROM and made + wish.left <= SHORT:
         even = _even(candidates, e.refusals[-1].when.elapsed, len(chosen))
         spread = draft.chances(even)
         if sum(spread) >= CLEARLY * sum(chances):

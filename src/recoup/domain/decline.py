@@ -63,6 +63,8 @@ _MASKED = frozenset({"lost_or_stolen", "fraud_suspected", "payer_deceased"})
 
 _BANK = "Contact the bank"
 """How the decline table says that the issuer, not a filter of the provider, wants to hear from the payer."""
+_NOT_THE_PAYERS = "None; merchant"
+"""How it says that the merchant has to look at amount or set-up, and the payer can do nothing."""
 _VISA_CATEGORY = re.compile(r" \(cat [^)]*\)")
 _LABELS = {
     "visa": "Visa", "mastercard": "Mastercard", "mastercard_europe_ecom": "Mastercard", "amex": "Amex",
@@ -89,7 +91,7 @@ def understand(attempt: Refusal, method: Method | None, *, on: date | None = Non
 
 def retry_possible(decline: Decline) -> bool:
     """Whether the same credential may be tried again by the passing of time alone."""
-    return decline.advice in ("retry", "retry_later") and decline.category not in _HANDED_OVER
+    return decline.advice in ("retry", "retry_later") and hands_over(decline) is None
 
 
 def between_payer_and_bank(decline: Decline) -> bool:
@@ -104,18 +106,20 @@ def between_payer_and_bank(decline: Decline) -> bool:
 
 def needs_customer(decline: Decline) -> bool:
     """Whether only the payer can move it on: confirm, correct, or give another method."""
-    return decline.category not in _HANDED_OVER and not retry_possible(decline)
+    return hands_over(decline) is None and not retry_possible(decline)
 
 
 def silent_to_payer(decline: Decline) -> bool:
     """Whether the payer is not written to about this: it is not theirs to cure, or it passes by itself."""
-    return decline.category in _HANDED_OVER or (
+    return hands_over(decline) is not None or (
         decline.category == "technical" and decline.advice in ("retry", "retry_later")
     )
 
 
 def hands_over(decline: Decline) -> str | None:
     """The queue of the people who have to look, or None where the engine may go on by itself."""
+    if decline.category == "currency_or_amount" and decline.customer_action.startswith(_NOT_THE_PAYERS):
+        return "data_fault"
     return _HANDED_OVER.get(decline.category)
 
 
