@@ -92,9 +92,9 @@ class Steps:
         if me is not None:
             me.looks, me.phase = True, "looking"
 
-    def put_out(self, house: House, merchant: Any, left: Any) -> None:
+    def put_out(self, house: House, merchant: Any, left: Any, *rest: Any) -> None:
         """What left is written down."""
-        self._put_out(house, merchant, left)
+        self._put_out(house, merchant, left, *rest)
         self.world.written(one.item.once_key for one in left)
 
     def message(self, sending: speak._Sending, item: OutItem) -> Any:
