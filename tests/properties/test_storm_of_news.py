@@ -89,6 +89,7 @@ class Storm(World):
     # -- what is judged beyond the world itself
 
     def judge(self, message: mail.Message, me: Strand) -> None:
+        local = self.clock.read[id(me)].astimezone(BERLIN)  # what its sender knew the time to be
         super().judge(message, me)
         key = key_of(message)
         _, step, *person = key.split(":")
@@ -97,7 +98,6 @@ class Storm(World):
             assert self.silent.get(person[0], me.mark + 1) > me.mark, (
                 f"{key} left for {person[0]}, who wants none"
             )
-        local = self.clock.read[id(me)].astimezone(BERLIN)
         opens, closes = (9, 20) if isinstance(message, mail.Sms) else (8, 21)
         assert step == "recovered" or opens <= local.hour < closes, f"{key} left at {local}"
 
@@ -123,19 +123,26 @@ class Storm(World):
 
     def tell(self, case_id: str, news: str, phase: str) -> None:
         """Something happens out there, and is told once or several times, now or later; or the customer says it on the page."""
-        digest = any(
-            len(s.at_hand) > 1 and case_id in s.at_hand and s.phase in ("asking", "writing", "looking")
-            for s in self.turns.strands
-        )
-        merchant = self.merchant[case_id]
-        drawn = self.dice.random()
-        if drawn < 0.3 and news in OF_PEOPLE:
+        merchant, drawn, digest = self.merchant[case_id], self.dice.random(), self.in_digest()
+        if digest and drawn < 0.7:
+            case_id, news = self.dice.choice(digest), self.dice.choice(("silence", "left", "moved"))
             super().tell(case_id, news, phase)
-            self.what[f"{news} while a digest is made"] += digest
+            self.what[f"{news} while a digest is made"] += 1
+        elif drawn < 0.3 and news in OF_PEOPLE:
+            super().tell(case_id, news, phase)
         elif drawn < 0.7:
             self.hook(merchant, case_id, self.dice.choices(HOOKS, (3, 1, 2, 1, 1, 4))[0])
         elif self.sent:
             self.report(self.dice.choice(self.sent[-20:]), self.dice.choice(REPORTS))
+
+    def in_digest(self) -> list[str]:
+        """The cases of a digest that somebody puts together at this moment."""
+        making = [
+            s
+            for s in self.turns.strands
+            if len(s.at_hand) > 1 and s.phase in ("asking", "writing", "looking")
+        ]
+        return sorted(self.dice.choice(making).at_hand & set(self.open)) if making else []
 
     def hook(self, merchant: Merchant, case_id: str, kind: str) -> None:
         """A webhook, with a second delivery of the same event and now and then the same news as another event."""
@@ -247,6 +254,7 @@ class Storm(World):
     def goes_again(self, _: Any, item: boxes.OutItem, *rest: Any) -> None:
         """What came back is sent once more, or by another way."""
         self.twice[item.once_key] += 1
+        self.untold(item.once_key)
 
     def taken_over(self, items: list[boxes.OutItem], *rest: Any) -> None:
         """After a jump the others' hearts seem to stand still for a moment: what they are just handing over may come twice."""
