@@ -56,6 +56,23 @@ def test_it_says_what_when_and_why_and_on_whose_word() -> None:
     assert any(w.value for w in found.runners_up)
 
 
+def test_it_says_what_is_weighed_by_which_settings() -> None:
+    found = told(funds())
+    assert (
+        found.weighs[0]
+        == "a recovery is worth 274.40 EUR: 80% of 49.00 EUR, and of 6.0 further periods like it"
+    )
+    value = msgspec.structs.replace(
+        DEFAULT.value, margin=0.5, attempt=30.0, returned=350.0, exit=2.0, patience=0.01
+    )
+    other = told(funds(), msgspec.structs.replace(DEFAULT, value=value)).weighs
+    assert "50% of 49.00 EUR" in other[0]
+    assert "a try costs 0.30 EUR and 3.50 EUR where a debit comes back" in other[1]
+    assert "counts 2-fold" in other[2]
+    assert "1.00% of the worth" in other[3]
+    assert told(funds(), FIXED).weighs == ()
+
+
 def test_every_change_is_a_decision_on_the_changed_input() -> None:
     seen = funds()
     found = told(seen)

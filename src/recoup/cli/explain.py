@@ -102,6 +102,10 @@ def _print_card(known: "Card", where: str) -> None:
         for other in card.runners_up:
             console.print(Text(f"  or {other.says}", style="dim"), soft_wrap=True)
         console.print(Text(f"  decided by {card.by} under {card.policy}", style="dim"), soft_wrap=True)
+        if card.weighs:
+            console.print(Text("What is weighed", style="bold"))
+        for line in card.weighs:
+            console.print(Text(f"  {line}"), soft_wrap=True)
         if card.would_change:
             console.print(Text("What would change it", style="bold"))
         for change in card.would_change:

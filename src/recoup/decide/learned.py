@@ -99,8 +99,9 @@ def _reasons(s: Situation, outlook: Outlook) -> list[str]:
     planned = outlook.plan
     chance, total = planned.chances[0], sum(planned.chances)
     more = len(planned.at) - 1
+    worth = told(round(total * outlook.worth), s.view.debt.currency)
     then = f"; with {more} more planned, {total:.0%}" if more else ""
-    found.append(f"chance of this try {chance:.0%}{then}")
+    found.append(f"chance of this try {chance:.0%}{then}: worth {worth}")
     if outlook.fee.amount:
         rules = ", ".join(dict.fromkeys(line.rule for line in outlook.fee.lines))
         found.append(

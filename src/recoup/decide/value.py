@@ -2,6 +2,7 @@
 
 from math import log2
 
+from recoup.domain.money import told
 from recoup.domain.policy import Value
 from recoup.domain.view import CaseView
 
@@ -22,6 +23,23 @@ def further_periods(view: CaseView, value: Value) -> float:
     stays = value.further_years if interval == "year" else value.further_months / months[interval]
     tenure = view.customer.tenure_days
     return stays * (1.0 if tenure is None else 0.8 + 0.4 * min(1.0, max(0, tenure) / YEAR_DAYS))
+
+
+def in_words(view: CaseView, value: Value) -> tuple[str, ...]:
+    """What is weighed against what, by the policy's settings."""
+    currency = view.debt.currency
+    kept = f"{value.margin:.0%} of {told(view.debt.amount_minor, currency)}"
+    further = further_periods(view, value)
+    stays = f", and of {further:.1f} further periods like it" if further else ""
+    returned = (
+        f" and {told(round(value.returned), currency)} where a debit comes back" if value.returned else ""
+    )
+    return (
+        f"a recovery is worth {told(round(worth(view, value)), currency)}: {kept}{stays}",
+        f"a try costs {told(round(value.attempt), currency)}{returned}, a message {told(round(value.message), currency)}",
+        f"the risk that somebody leaves over a message or a refusal counts {value.exit:g}-fold",
+        f"a day of waiting costs {value.patience:.2%} of the worth, one of silence towards the customer {value.silence:.2%}",
+    )
 
 
 def price_of_try(worth_minor: float, value: Value, leaves: float, rules_fee: float = 0.0) -> float:

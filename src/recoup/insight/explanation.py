@@ -10,6 +10,7 @@ from recoup.decide.chart import Chart
 from recoup.decide.decision import decide
 from recoup.decide.rulebook import ALWAYS, rulebook
 from recoup.decide.situation import NOTHING_AROUND, Around
+from recoup.decide.value import in_words
 from recoup.domain.case import IDLE, Case
 from recoup.domain.decision import Decision
 from recoup.domain.instants import Instant, zone
@@ -64,6 +65,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RuleTold, ...]
     runners_up: tuple[Weighed, ...]
     would_change: tuple[Change, ...]
+    weighs: tuple[str, ...] = ()
+    """What a recovery is worth and what trying for it costs, in the mode `learned`; a schedule weighs nothing."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +111,13 @@ def explained(case: Case, asked: Asked, *, where: str) -> Explanation | None:
             Weighed(says=say.weighed(r), move=r.move, at=r.at, value=r.value) for r in plan.runners_up
         ),
         would_change=tuple(_changes(asked, plan, now, say)),
+        weighs=tuple(say.prose(line) for line in _weighs(asked)),
     )
+
+
+def _weighs(asked: Asked) -> tuple[str, ...]:
+    policy = asked.policy.for_case(asked.view)
+    return in_words(asked.view, policy.value) if policy.timing.mode == "learned" else ()
 
 
 def _named(plan: Decision) -> list[str]:
