@@ -118,11 +118,14 @@ def take(
         .limit(limit)
         .with_for_update(skip_locked=True, of=outbox)
     )
-    found = [
-        OutItem(**r._mapping) for r in connection.execute(query, {"live": list(live), "others": list(live)})
-    ]
+    found = _items(connection.execute(query, {"live": list(live), "others": list(live)}))
     _claim(connection, merchant_id, [i.once_key for i in found], worker)
     return found
+
+
+def _items(rows: Iterable[sa.Row[Any]]) -> list[OutItem]:
+    names = OutItem.__struct_fields__
+    return [OutItem(**dict(zip(names, row, strict=True))) for row in rows]  # twice as quick as by mappings
 
 
 def _claim(connection: Connection, merchant_id: str, keys: Sequence[str], worker: str | None) -> None:
@@ -188,7 +191,7 @@ def waiting_for(
         )
         .order_by(outbox.c.created_at, outbox.c.once_key)
     )
-    return [OutItem(**r._mapping) for r in connection.execute(query)]
+    return _items(connection.execute(query))
 
 
 def again(
@@ -258,7 +261,7 @@ def of_case(connection: Connection, merchant_id: str, case_id: str) -> list[OutI
         .where(outbox.c.merchant_id == merchant_id, outbox.c.case_id == case_id)
         .order_by(outbox.c.created_at)
     )
-    return [OutItem(**r._mapping) for r in connection.execute(query)]
+    return _items(connection.execute(query))
 
 
 def get(connection: Connection, merchant_id: str, once_key: str) -> OutItem | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -184,10 +185,14 @@ class Beside(NamedTuple):
 
 def beside(connection: Connection, merchant_id: str, customer_ids: Collection[str]) -> Beside:
     """Whom else messages to these customers concern, in one statement: for most merchants nobody."""
+    return Beside(*connection.execute(_beside(merchant_id), {"ids": list(customer_ids)}).one())
+
+
+@lru_cache(maxsize=256)
+def _beside(merchant_id: str) -> sa.Select[bool, bool]:
     e, p = endpoints.c, customer_contacts.c
     listening = sa.exists().where(e.merchant_id == merchant_id, e.disabled_at.is_(None))
-    named = sa.exists().where(of_merchant(merchant_id, p.customer_id, "ids"))
-    return Beside(*connection.execute(sa.select(listening, named), {"ids": list(customer_ids)}).one())
+    return sa.select(listening, sa.exists().where(of_merchant(merchant_id, p.customer_id, "ids")))
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
