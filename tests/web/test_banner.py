@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from recoup.channels.languages import LANGUAGES
+from recoup.channels.languages import LANGUAGES, tongue
 from recoup.domain import facts as f
 from recoup.engine.house import House
 from recoup.store import cases
@@ -20,6 +20,7 @@ from recoup.store.engines import writing
 from recoup.store.merchants import Merchant
 from recoup.web.banner_script import script
 from recoup.web.pages import BANNER_LOADS
+from recoup.web.pages.hosted_offers import Reader
 from tests.support import house as houses
 from tests.web import pages
 from tests.web.api import Api, api_on, make_key, problem
@@ -260,3 +261,15 @@ def test_making_one_needs_a_key_that_may_write(api: Api) -> None:
     moved_to(api.house, api.merchant, APP)
     reader = make_key(api.house, api.merchant, ["read"])
     problem(api.post("/v1/customers/cus_1/banner", {}, key=reader), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("en", "Wednesday, November 18 at 9:00\N{NARROW NO-BREAK SPACE}AM"), ("de", "Mittwoch, 18. November, 09:00 Uhr"),
+        ("ja", "11月18日水曜日 9:00"), ("zh-CN", "11月18日星期三 09:00"), ("tr", "18 Kasım Çarşamba saat 09:00"),
+    ],
+)  # fmt: skip
+def test_a_deadline_reads_as_in_the_letters(code: str, said: str) -> None:
+    at = datetime(2026, 11, 18, 9, tzinfo=UTC)
+    assert Reader(say=tongue(code), locale=code, where="UTC", now=at).until(at) == said

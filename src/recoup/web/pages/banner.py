@@ -173,8 +173,7 @@ def _words(answer: Access, case: Case, reader: Reader, payable: bool) -> tuple[s
     text = say(OPEN if answer.access == "full" else LIMITED).format(amount=amount)
     if answer.until is None:
         return "", text
-    day, clock = reader.until(answer.until)
-    return "", f"{text}{say.gap}{say(KEEP).format(day=f'{day}, {clock}' if clock else day)}"
+    return "", f"{text}{say.gap}{say(KEEP).format(day=reader.until(answer.until))}"
 
 
 handlers = [banner_script, banner_state]

@@ -184,8 +184,7 @@ def _until(case: Case, reader: Reader) -> str | None:
     """The last day that can be promised; None where it is past or unknown."""
     if case.window_ends_at is None or case.window_ends_at <= reader.now:
         return None
-    day, clock = reader.until(case.window_ends_at)
-    return f"{day}, {clock}" if clock else day
+    return reader.until(case.window_ends_at)
 
 
 def _reference(case: Case) -> str | None:

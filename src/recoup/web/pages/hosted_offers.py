@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from sqlalchemy.engine import Connection
 
-from recoup.channels import formats
+from recoup.channels import formats, texts
 from recoup.channels.languages import Tongue
 from recoup.domain.case import IDLE, OPEN, Case, State
 from recoup.domain.fold import DISPUTE, LEAVING
@@ -38,9 +38,18 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
         """A day as the reader writes it."""
         return formats.day(at, self.where, self.locale, beside=self.now, language=self.say.code)
 
-    def until(self, deadline: datetime) -> tuple[str, str | None]:
-        """The last day that can be promised, and the hour on it where the day alone would promise too much."""
-        return formats.until(deadline, self.where, self.locale, beside=self.now, language=self.say.code)
+    def until(self, deadline: datetime) -> str:
+        """The last day that can be promised, with the hour on it where the day alone would promise too much."""
+        day, clock = formats.until(deadline, self.where, self.locale, beside=self.now, language=self.say.code)
+        return self._at(day, clock) if clock else day
+
+    def instant(self, at: datetime) -> str:
+        """A day and the hour on it."""
+        local = at.astimezone(zone(self.where))
+        return self._at(self.day(at), formats.clock(local, self.locale, self.say.code))
+
+    def _at(self, day: str, clock: str) -> str:
+        return self.say(texts.DAY_AND_TIME.source).format(day=day, time=clock)
 
 
 class Other(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +167,4 @@ def undo_until(house: House, merchant: Merchant, case: Case, reader: Reader) -> 
     """Until when leaving can be taken back; None where it cannot."""
     if case.left_at is None or not leaving.may_undo(house, merchant, case, reader.now):
         return None
-    until = case.left_at + leaving.UNDO_FOR
-    local = until.astimezone(zone(reader.where))
-    return f"{reader.day(until)}, {formats.clock(local, reader.locale, reader.say.code)}"
+    return reader.instant(case.left_at + leaving.UNDO_FOR)
