@@ -3,11 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from recoup.decide.calendar import after_working_days
+from recoup.decide.decision import decide
 from recoup.decide.limits import next_allowed_slot
-from recoup.domain.policy import Timing
+from recoup.domain.policy import Policy, Rung, Timing
+from recoup.domain.view import Customer
+from tests.decide.cards import debit, refused, view
 
 BERLIN, NEW_YORK, APIA, DUBAI = (
     ZoneInfo(z) for z in ("Europe/Berlin", "America/New_York", "Pacific/Apia", "Asia/Dubai")
@@ -126,3 +130,19 @@ def test_working_days() -> None:
     # Notice on Wednesday 23 December 2026; the 25th, the Saturday after and Monday 28th are closed.
     assert after_working_days(utc("2026-12-23T15:00"), 1, "GB", london) == utc("2026-12-25T00:00")
     assert after_working_days(utc("2026-12-23T15:00"), 2, "GB", london) == utc("2026-12-30T00:00")
+
+
+def test_what_moved_a_charge_is_said() -> None:
+    """The first of the two days is Christmas; the second instant lies before the hours begin."""
+    at = utc("2026-12-19T02:00")
+    seen = msgspec.structs.replace(
+        view([refused(at)], debit("sepa_debit"), country="DE"),
+        customer=Customer(id="cus_1", country="DE", timezone="Europe/Berlin"),
+    )
+    timing = Timing(mode="schedule", charge_hours="09:00-17:00", avoid=("bank_holiday", "weekend"))
+    rules = Policy(name="p", timing=timing, retry=(Rung(after=timedelta(days=6)),))
+    d = decide(seen, rules, policy_ref="p@1", now=at)
+    assert d.at == utc("2026-12-28T08:00")
+    assert any("charges run 09:00-17:00, never on a bank holiday or a weekend" in why for why in d.because), (
+        d.because
+    )

@@ -12,7 +12,7 @@ from recoup.decide.outlook import Outlook
 from recoup.decide.situation import Situation
 from recoup.decide.tries import tries
 from recoup.domain.decline import hands_over
-from recoup.domain.policy import duration_text
+from recoup.domain.policy import Timing, duration_text
 from recoup.domain.view import Method
 
 
@@ -100,7 +100,9 @@ def lawful(s: Situation, wish: Candidate, *, announced: bool = False) -> Candida
     for _ in range(50):
         if not s.fresh:
             kind = s.method.kind if s.method else None
-            at = next_allowed_slot(s.policy.timing, s.view.customer.country, s.zone, at, kind)
+            slot = next_allowed_slot(s.policy.timing, s.view.customer.country, s.zone, at, kind)
+            if slot != at:
+                at, why = slot, (*why, _charges_run(s.policy.timing))
         verdict = limits.earliest(
             s.view, s.method, at, amount_minor=s.view.debt.amount_minor, currency=s.view.debt.currency,
             tried=s.tried, horizon=horizon, announced=announced, terms=s.policy.timing,
@@ -134,6 +136,12 @@ def refusal(s: Situation) -> limits.Verdict | None:
         tried=s.tried, horizon=max(s.end, s.now), terms=s.policy.timing,
     )  # fmt: skip
     return verdict if verdict.earliest is None else None
+
+
+def _charges_run(timing: Timing) -> str:
+    """`charges run 09:00-17:00, never on a bank holiday or a weekend`, in the customer's zone and country."""
+    never = " or ".join(f"a {day.replace('_', ' ')}" for day in timing.avoid)
+    return f"charges run {timing.charge_hours}" + (f", never on {never}" if never else "")
 
 
 def _moved(says: tuple[str, ...], wished: datetime, at: datetime) -> tuple[str, ...]:
