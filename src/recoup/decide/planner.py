@@ -17,7 +17,7 @@ and by then more will be known."""
 EVEN_FROM, CLEARLY = 3, 0.88
 """A short plan of so many tries has to beat tries spread evenly by what is missing here to 1: nearer than that, the
 model's errors weigh more than its preference. Two well-placed tries are a matter of days; of three on, coverage is."""
-MOSTLY = 0.5
+MOSTLY = 0.4
 """The weight of a lack of money from which on that holds: faults and limits pass by themselves, the sooner tried the better."""
 NEARLY_SURE = 1.0 - 1e-9
 """What a try may rule out at most, so that it can be taken back: a model may hold charges for certain."""
