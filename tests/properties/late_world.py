@@ -93,6 +93,7 @@ class World:
         self.told: dict[str, dict[str, datetime]] = defaultdict(dict)
         """What came for each address and number, and when."""
         self.lines = Counter[int]()
+        self.sent_at = house.clock.now()
 
     def check(self) -> None:
         """Nothing is ever wrong with this door."""
@@ -120,6 +121,7 @@ class World:
 
     def judge(self, message: mail.Message, me: Strand) -> None:
         """Holds a message against everything that was true when its sender looked at it last."""
+        self.sent_at = self.time_of(me)
         key = key_of(message)
         case, step, *person = key.split(":")
         cases_told = (
@@ -163,6 +165,10 @@ class World:
             items = {item.once_key: item.why or "" for item in boxes.of_case(tx, case.merchant_id, case_id)}
         return [(m.id, m.status, items.get(m.id or "", "")) for m in case.messages]
 
+    def time_of(self, me: Strand) -> datetime:
+        """What the sender of a message knew the time to be."""
+        return self.house.clock.now()
+
     def judge_address(self, message: mail.Message, key: str, mark: int, *, own: bool) -> None:
         """It goes where this customer was to be reached, and nothing is stopped there."""
         merchant_id, _ = who = self.who[case_of(key)]
@@ -186,7 +192,7 @@ class World:
         if step == "recovered":
             return
         count, span = parse_budget(BUDGET)
-        since = self.house.clock.now() - span
+        since = self.sent_at - span
         for where in self.reached(message, key, mark):
             heard = {k for k, at in self.told[where].items() if at > since and not self.copies(key, k)} - {
                 key

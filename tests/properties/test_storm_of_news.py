@@ -89,8 +89,8 @@ class Storm(World):
     # -- what is judged beyond the world itself
 
     def judge(self, message: mail.Message, me: Strand) -> None:
-        local = self.clock.read[id(me)].astimezone(BERLIN)  # what its sender knew the time to be
         super().judge(message, me)
+        local = self.sent_at.astimezone(BERLIN)
         key = key_of(message)
         _, step, *person = key.split(":")
         assert me.mark is not None
@@ -100,6 +100,9 @@ class Storm(World):
             )
         opens, closes = (9, 20) if isinstance(message, mail.Sms) else (8, 21)
         assert step == "recovered" or opens <= local.hour < closes, f"{key} left at {local}"
+
+    def time_of(self, me: Strand) -> datetime:
+        return self.clock.read[id(me)]
 
     def answer(self, message: mail.Message, mark: int) -> mail.MailResult:
         result = super().answer(message, mark)
