@@ -61,6 +61,8 @@ class World:
 
     takes_replies = True
     connections = CONNECTIONS
+    jumps = timedelta(0)
+    """By how much the clock may be set back between a look and what follows from it."""
 
     def __init__(self, house: House, dice: random.Random, *, share: float, kills: float) -> None:
         self.house, self.dice, self.share, self.kills = house, dice, share, kills
@@ -192,7 +194,7 @@ class World:
         if step == "recovered":
             return
         count, span = parse_budget(BUDGET)
-        since = self.sent_at - span
+        since = self.sent_at - span + self.jumps
         for where in self.reached(message, key, mark):
             heard = {k for k, at in self.told[where].items() if at > since and not self.copies(key, k)} - {
                 key

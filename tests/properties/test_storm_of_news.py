@@ -73,6 +73,8 @@ class Jumpy(FakeClock):
 class Storm(World):
     """The same world; what is true is what was committed, whoever wrote it."""
 
+    jumps = timedelta(hours=3)
+
     def __init__(self, house: House, clock: Jumpy, dice: random.Random) -> None:
         super().__init__(house, dice, share=0.06, kills=0.001)
         self.clock = clock
