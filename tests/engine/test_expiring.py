@@ -200,7 +200,7 @@ def test_whoever_has_no_address_is_told_in_the_app(house: House, app: Receiver) 
     merchant = houses.add_merchant(house, policy=BY_APP)
     shown_by(house, merchant, app)
     told(house, merchant, renewal(due_at=DUE - timedelta(hours=2)), email=None)
-    told(house, merchant, renewal(due_at=DUE + timedelta(days=9)), email=None)
+    told(house, merchant, renewal(subscription_id="sub_2", due_at=DUE + timedelta(days=9)), email=None)
     assert live(house, merchant) == []
     assert app.kinds() == ["message.push"]
     said = app.event(0)

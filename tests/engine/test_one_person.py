@@ -12,7 +12,7 @@ from recoup.engine import compose, letters, speak
 from recoup.engine.finish import message_item
 from recoup.engine.house import House
 from recoup.engine.looking import Looked, look
-from recoup.store import boxes, cases, customers, reserved
+from recoup.store import boxes, cases, customers, heartbeat, reserved
 from recoup.store.engines import reading, writing
 from recoup.store.leaving import Whom
 from recoup.store.merchants import Merchant
@@ -118,6 +118,28 @@ def test_two_merchants_of_one_worker_do_not_write_to_one_person_at_once(house: H
     speak.speak(house, bolt)
     stood = waiting(house, bolt)[there.once_key]
     assert stood == ("queued", "another message to the same person is leaving")
+
+
+def test_a_notice_of_an_expiring_card_waits_while_somebody_writes_to_its_customer(house: House) -> None:
+    merchant = add_merchant(house, policy=TELLS)
+    one, letter = (due(house, merchant, n, customer__email=SHARED) for n in (1, 2))
+    now = house.clock.now()
+    notice = msgspec.structs.replace(
+        one, once_key="expiring:cus_1:f_1:2026-03:1", kind="notice", step="card_expiring"
+    )
+    with writing(house.db) as tx:
+        boxes.put(tx, [notice])
+    taken_by(house, merchant, "w_2", letter)
+    house.worker_id, before = "w_2", house.worker_id
+    assert reserve(house, merchant, "w_2", letter) == {letter.once_key}
+    house.worker_id = before
+    with writing(house.db) as tx:
+        heartbeat.beat(tx, "w_2", "here", now)
+    speak.speak(house, merchant)
+    with writing(house.db) as tx:
+        stands = boxes.get(tx, merchant.id, notice.once_key)
+    assert stands is not None
+    assert (stands.status, stands.why) == ("queued", reserved.BUSY)
 
 
 def test_what_waits_from_before_is_told_in_the_digest_too(house: House) -> None:

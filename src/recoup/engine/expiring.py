@@ -23,13 +23,14 @@ from recoup.engine.house import House
 from recoup.engine.letters import method_label, some_subscription
 from recoup.engine.links import CARD_FOR
 from recoup.engine.looking import told_to
-from recoup.engine.recheck import Verdict, within_budget, zones_of_reader
+from recoup.engine.recheck import ANSWER_SOON, Verdict, within_budget, zones_of_reader
 from recoup.engine.shut import spread
-from recoup.store import boxes, cases, customers, renewals, short_links, stopped
+from recoup.store import boxes, cases, customers, renewals, reserved, short_links, stopped
 from recoup.store import wordings as own_words
 from recoup.store.boxes import OutItem
 from recoup.store.customers import Contact
 from recoup.store.engines import reading, writing
+from recoup.store.leaving import Whom
 from recoup.store.merchants import Merchant
 from recoup.store.renewals import Renewal
 from recoup.store.short_links import ShortLink
@@ -136,6 +137,10 @@ class _Checked(NamedTuple):
 def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
     """Sends one notice where it is still right at this moment, and writes down what became of it."""
     now = merchant.now(house.clock.now())
+    if not _reserved(house, merchant, item):
+        with writing(house.db) as tx:
+            boxes.again(tx, item, now + ANSWER_SOON, why=reserved.BUSY, counts=False)
+        return
     with reading(house.db) as tx:
         found = _checked(house, tx, merchant, item, now)
         wordings = own_words.by_language(tx, merchant.id)
@@ -165,6 +170,19 @@ def carry_out(house: House, merchant: Merchant, item: OutItem) -> None:
     if isinstance(result, mail.NotSent) and result.nobody:
         house.shut_doors.nobody(merchant, way.channel, now, spread())
     _sent(house, merchant, item, way.channel, contact, result, now)
+
+
+def _reserved(house: House, merchant: Merchant, item: OutItem) -> bool:
+    """Whether nobody else writes to this customer at this moment."""
+    if merchant.on_test_clock:
+        return True
+    who = item.customer_id or ""
+    with writing(house.db) as tx:
+        contact = customers.contacts(tx, merchant.id, [who]).get(who)
+        known = (contact.email, contact.phone) if contact is not None else (None, None)
+        address, phone = (house.links.address_digest(each) if each else None for each in known)
+        whom = Whom(item.once_key, who, address, phone, None)
+        return item.once_key in reserved.reserve(tx, merchant.id, house.worker_id, [whom])
 
 
 def _written(

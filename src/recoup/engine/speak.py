@@ -136,7 +136,7 @@ def _reserved(
     with writing(house.db) as tx:
         free = reserved.reserve(tx, merchant.id, house.worker_id, [each.whom for each in seen.values()])
     for key in seen.keys() - free:
-        beside = Verdict("wait", "another message to the same person is leaving", now + ANSWER_SOON)
+        beside = Verdict("wait", reserved.BUSY, now + ANSWER_SOON)
         outcomes.not_now(house, merchant, seen[key].item, seen[key].case, beside)
     return [item for item in items if item.once_key not in seen or item.once_key in free]
 

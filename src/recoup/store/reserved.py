@@ -8,11 +8,11 @@ from sqlalchemy.engine import Connection
 
 from recoup.store import bulk
 from recoup.store.among import among, of_merchant
-from recoup.store.engines import is_postgres
+from recoup.store.engines import one_at_a_time
 from recoup.store.leaving import Whom
 from recoup.store.tables import outbox
 
-_ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('who writes to whom', 8))")
+BUSY = "another message to the same person is leaving"
 
 
 def reserve(connection: Connection, merchant_id: str, worker: str, people: Sequence[Whom]) -> set[str]:
@@ -22,8 +22,7 @@ def reserve(connection: Connection, merchant_id: str, worker: str, people: Seque
     A message's reservation stands as its `address` while it is claimed; it ends when it has left, waits again or is
     withdrawn, and with its worker. The messages that are not named have nothing reserved.
     """
-    if is_postgres(connection):  # SQLite has one writer anyway
-        connection.execute(_ONE_AT_A_TIME)
+    one_at_a_time(connection, "people", "of all merchants")
     o = outbox.c
     # What is being changed this very moment is left alone: it is looked at once more soon.
     mine = sa.select(o.once_key).where(
