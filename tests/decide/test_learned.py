@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recoup.decide.belief import believed, chance_of, refuse
-from recoup.decide.chart import Chart, Evidence, Refused, When
+from recoup.decide.chart import CURED_BY_TIME, Chart, Evidence, Refused, When
 from recoup.decide.decision import decide
 from recoup.decide.memory import remember
 from recoup.decide.model import prior
@@ -278,7 +278,7 @@ def test_days_to_avoid_are_not_planned_for(policy: Policy, method: Method) -> No
             if d.move == "charge":
                 charged += 1
                 assert not any(why.startswith("moved on") for why in d.because)
-            assert all(r.at.weekday() < 5 for r in d.runners_up if r.move == "charge")
+            assert all(r.at and r.at.weekday() < 5 for r in d.runners_up if r.move == "charge")
     assert charged
 
 
@@ -307,6 +307,21 @@ def test_a_debt_that_was_tried_thousands_of_times_is_decided_like_any_other(
     d = decided(view(tries, method, now=day(7)), policy)
     assert d.move in ("ask", "wait")
     assert d.because
+
+
+@pytest.mark.parametrize("codes", [("51", "54"), ("54", "51")])
+def test_what_time_does_not_cure_is_named_after_the_refusal_that_tells_most_of_it(
+    policy: Policy, codes: tuple[str, str]
+) -> None:
+    """No funds and an expired card, in either order: the card is the likely rest, not "something only the customer can do"."""
+    first, second = codes
+    seen = view([failed(first), refused(day(3), network_code=second)], card())
+    s = look(seen, policy, policy_ref="default@1", now=seen.now, draw=0.5)
+    outlook = foresee(s, shipped_chart(), 5)
+    assert outlook is not None
+    rest = {c: p for c, p in outlook.causes.items() if c not in CURED_BY_TIME}
+    assert max(rest, key=rest.__getitem__) == "stale_details"
+    assert sum(outlook.causes.values()) == pytest.approx(1.0)
 
 
 def test_the_same_line_and_draw_give_the_same_answer(policy: Policy) -> None:

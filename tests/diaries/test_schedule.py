@@ -1,6 +1,7 @@
 """Stories about the schedule: when it is charged, what is said, and how it ends."""
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -249,7 +250,7 @@ def test_everybody_slept_through_the_end_after_a_new_card_had_come(begin: Begin,
     diary.fails("43", 4900, then=["paid"])
     diary.turns()
     card = {"id": "pm_9", "kind": "card", "network": "visa"}
-    news = {"by": "updater"} if by == "updater" else {}
+    news: dict[str, Any] = {"by": "updater"} if by == "updater" else {}
     diary.asleep_until("Wed 11 Jun 09:00").hears("method.updated", customer_id="cus_1", method=card, **news)
     diary.until("Mon 16 Jun 09:00")
     assert diary.charges() == []

@@ -1,6 +1,6 @@
 """Had another policy timed the charges: logs of the real decider, replayed decision by decision."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -84,7 +84,7 @@ def test_what_a_policy_would_do_on_a_debit_that_waits_for_working_days_is_what_i
             decisions=(),
             window_ends_at=None,
         )
-        told: Counter[datetime | None] = Counter()
+        told: defaultdict[datetime | None, float] = defaultdict(float)
         for choice in chooser.choices(seen):
             told[choice.at] += choice.chance
         drawn = [

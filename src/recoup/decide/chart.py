@@ -225,7 +225,7 @@ class Chart:
         return found
 
     def by_cause(self, weights: Sequence[float], causes: dict[str, float]) -> dict[str, float]:
-        """The weights summed up; what time does not cure is split as in `causes`, the first refusal's shares."""
+        """The weights summed up; what time does not cure is split as in `causes`, the shares behind one refusal."""
         found = {
             "funds": sum(weights[: self.technical]),
             "technical": sum(weights[self.technical : self.limit]),

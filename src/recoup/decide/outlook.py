@@ -11,7 +11,7 @@ import msgspec
 from recoup.decide import limits
 from recoup.decide.belief import believed
 from recoup.decide.calendar import next_allowed_slot
-from recoup.decide.chart import DAY_HOURS, Chart, Evidence, PastDebt, Refused, When
+from recoup.decide.chart import CURED_BY_TIME, DAY_HOURS, Chart, Evidence, PastDebt, Refused, When
 from recoup.decide.fees import Fee, cost_of
 from recoup.decide.model import prior
 from recoup.decide.planner import NO_PLAN, Plan, Wish, plan
@@ -110,7 +110,6 @@ def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
     if not refusals:
         return None
     evidence, clock = read_evidence(s.view, chart, s.method, refusals)
-    first = evidence.refusals[0]
     value = worth(s.view, s.policy.value)
     replies = chart.model.replies
     worn = s.messages_sent + replies.refusal * (len(refusals) - 1)
@@ -128,12 +127,18 @@ def foresee(s: Situation, chart: Chart, left: int) -> Outlook | None:
     if left > 0 and s.retryable and not s.fresh:
         wish = Wish(left, price, s.policy.value.patience)
         candidates, planned = _planned(s, clock, chart, evidence, wish, last if asked_since else s.now)
-    causes = chart.causes(first.category, first.code, evidence.funding)
     return Outlook(
-        chart=chart, category=s.category, causes=chart.by_cause(weights, causes),
+        chart=chart, category=s.category, causes=chart.by_cause(weights, _named(chart, evidence)),
         candidates=candidates, plan=planned, worth=value, price=price, fee=fee, worn=worn, past_cleared=_past_cleared(s),
         started=clock.start, ends=clock.hours(s.end), now=clock.hours(s.now),
     )  # fmt: skip
+
+
+def _named(chart: Chart, e: Evidence) -> dict[str, float]:
+    """The shares of the causes behind the refusal that says most about what time does not cure."""
+    said = dict.fromkeys((r.category, r.code) for r in e.refusals)
+    shares = [chart.causes(category, code, e.funding) for category, code in said]
+    return min(shares, key=lambda each: sum(each.get(cause, 0.0) for cause in CURED_BY_TIME))
 
 
 class Clock:
