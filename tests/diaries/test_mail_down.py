@@ -69,6 +69,22 @@ def test_an_hour_away_costs_a_few_tries(begin: Begin, monkeypatch: pytest.Monkey
     assert len(diary.told()) == MANY
 
 
+def test_a_server_that_says_slower_gets_about_as_much_as_it_takes(begin: Begin) -> None:
+    """It takes three letters a second: sixty have left after two minutes, not after five of mostly waiting."""
+    diary = begin(rules())
+    diary.fail_many(60)
+    taken = Counter[int]()
+
+    def slower(letter: mail.Mail) -> mail.MailResult | None:
+        second = int(diary.now().timestamp())
+        taken[second] += 1
+        return None if taken[second] <= 3 else mail.NotSent("it says slower")
+
+    diary.mailbox.answers = slower
+    diary.until("Tue 3 Jun 09:02")
+    assert len(diary.told()) == 60
+
+
 def test_letters_that_make_the_server_hang_up_hold_up_no_others(begin: Begin) -> None:
     """Two letters at which the mail server hangs up each time: all others leave within a minute, and those two wait."""
     diary = begin(rules())

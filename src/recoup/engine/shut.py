@@ -11,6 +11,9 @@ from recoup.store.merchants import Merchant
 BACK_OFF = (timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=3), timedelta(minutes=5))
 """How long a door is left alone that nobody opened, and a message waits that was not taken; the last one repeats, with jitter."""
 
+UNSURE = tuple(timedelta(seconds=s) for s in (2, 4, 8, 15, 30, 60))
+"""How long a door is left alone behind which somebody may be who says slower, or takes these very messages not."""
+
 
 def pause(tries: int, spread_by: float) -> timedelta:
     """How long what was tried so often waits."""
@@ -51,7 +54,7 @@ class ShutDoors:
     ) -> datetime:
         """Nobody opened: until when it is left alone, the longer the more often. Who tried at the same time counts once.
 
-        Not `sure`: some messages found nobody, and it may be they that nobody takes; then never for longer than a minute.
+        Not `sure`: messages were not taken, and it may be that they come too fast, or that it is they.
         """
         name = _name(merchant, channel)
         with self._lock:
@@ -59,7 +62,8 @@ class ShutDoors:
             if was is not None and was.until > now:
                 return was.until
             misses = 0 if was is None else was.misses + 1
-            rest = pause(misses if sure else min(misses, 1), spread_by)
+            rests = BACK_OFF if sure else UNSURE
+            rest = rests[min(misses, len(rests) - 1)] * spread_by
             self._known[name] = shut = _Shut(misses, now + rest)
         return shut.until
 

@@ -81,7 +81,7 @@ def turned_away(shown: str, status: int, text: str) -> NotSent | None:
     if status == 402:
         return NotSent(f"{shown} wants the account paid first ({text})", nobody=True)
     if status == 429:
-        return NotSent(f"{shown} says slower ({status} {text})".rstrip(), nobody=True)
+        return NotSent(f"{shown} says slower ({status} {text})".rstrip())
     if status >= 500 or status < 400:
         return NotSent(f"{shown} answered {status} {text}".rstrip())
     return None
