@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from recoup.store import bulk
 from recoup.store.among import among, of_merchant
-from recoup.store.engines import one_at_a_time
+from recoup.store.engines import by_key, one_at_a_time
 from recoup.store.leaving import Whom
 from recoup.store.tables import outbox
 
@@ -23,6 +23,7 @@ def reserve(connection: Connection, merchant_id: str, worker: str, people: Seque
     withdrawn, and with its worker. The messages that are not named have nothing reserved.
     """
     one_at_a_time(connection, "people", "of all merchants")
+    by_key(connection)
     o = outbox.c
     # What is being changed this very moment is left alone: it is looked at once more soon.
     mine = sa.select(o.once_key).where(
