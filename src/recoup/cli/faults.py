@@ -17,7 +17,7 @@ _CODES = {
     "recoup.store.cases.NoSuchCase": USAGE,
     "recoup.store.experiments.NoSuchExperiment": USAGE,
     "recoup.insight.experiments_run.NotAnswerable": FOUND,
-    "recoup.engine.policies.NoSuchPolicy": USAGE,
+    "recoup.engine.policy_files.NoSuchPolicy": USAGE,
     "recoup.channels.esp.settings.BadMailUrl": USAGE,
     "recoup.channels.smtp_settings.BadSmtpUrl": USAGE,
     "recoup.psp.registry.UnknownProvider": USAGE,
