@@ -213,11 +213,11 @@ def _weighed(
 def _depends_on_draw(s: Situation, outlook: Outlook, chosen: Candidate) -> bool:
     """Whether another draw may end in the same move, or this one in another: the drawn instant's own chance is then not
     the move's."""
-    drawn = learned.drawn_among(s, outlook)
-    if len(drawn) < 2:
+    if chosen.move == "charge" and not timing.may_move(s):
         return False
-    return timing.may_move(s) or (
-        chosen.move != "charge" and outlook.candidates[drawn[0]].elapsed <= outlook.hours(chosen.at)
+    drawn = learned.drawn_among(s, outlook)
+    return len(drawn) > 1 and (
+        timing.may_move(s) or outlook.candidates[drawn[0]].elapsed <= outlook.hours(chosen.at)
     )
 
 

@@ -138,6 +138,8 @@ def _named(chart: Chart, e: Evidence) -> dict[str, float]:
     """The shares of the causes behind the refusal that says most about what time does not cure."""
     said = dict.fromkeys((r.category, r.code) for r in e.refusals)
     shares = [chart.causes(category, code, e.funding) for category, code in said]
+    if len(shares) == 1:
+        return shares[0]
     return min(shares, key=lambda each: sum(each.get(cause, 0.0) for cause in CURED_BY_TIME))
 
 
@@ -286,14 +288,13 @@ def _candidates(s: Situation, clock: Clock, chart: Chart, e: Evidence, since: da
             found.append(last)
             break
     first = max(start, tried + 0.5)  # hours are whole: after the refusal
-    unique = {w.elapsed: w for w in found if first <= w.elapsed <= end and _on_open_day(s, clock, w)}
-    return tuple([unique[e] for e in sorted(unique)])
+    unique = {w.elapsed: w for w in found if first <= w.elapsed <= end}
+    inside = [unique[e] for e in sorted(unique)]
+    return tuple([w for w in inside if _on_open_day(s, clock, w)] if s.policy.timing.avoid else inside)
 
 
 def _on_open_day(s: Situation, clock: Clock, when: When) -> bool:
     """Whether the policy charges on that day at all."""
-    if not s.policy.timing.avoid:
-        return True
     at = clock.start + timedelta(hours=when.elapsed)
     kind = s.method.kind if s.method else None
     return next_allowed_slot(s.policy.timing, s.view.customer.country, s.zone, at, kind) == at
