@@ -23,27 +23,12 @@ from recoup.store.contacts import Person
 from recoup.store.customers import Preferences
 from recoup.store.engines import reading, writing
 from recoup.store.merchants import Merchant
+from tests.properties.test_never_too_late import RULES as TALKS
 from tests.support.house import view
 from tests.support.interleaving import Interleaving, Strand
 
 BUDGET = "2 in P3D"
-RULES = f"""
-name = "talks"
-window = "P9D"
-[timing]
-mode = "schedule"
-[[message]]
-step = "soft_notice"
-after = "PT2H"
-channels = ["sms", "email"]
-[[message]]
-step = "reminder"
-after = "P2D"
-channels = ["push", "email"]
-[[message]]
-step = "final_notice"
-after = "P5D"
-channels = ["email", "sms"]
+RULES = f"""{TALKS}
 [message_limits]
 per_customer = "{BUDGET}"
 """
