@@ -68,7 +68,7 @@ def test_it_says_what_is_weighed_by_which_settings() -> None:
     other = told(funds(), msgspec.structs.replace(DEFAULT, value=value)).weighs
     assert "50% of 49.00 EUR" in other[0]
     assert "a try costs 0.30 EUR and 3.50 EUR where a debit comes back" in other[1]
-    assert "counts 2-fold" in other[2]
+    assert "counts 2 times as measured" in other[2]
     assert "1.00% of the worth" in other[3]
     assert told(funds(), FIXED).weighs == ()
 

@@ -37,9 +37,13 @@ def in_words(view: CaseView, value: Value) -> tuple[str, ...]:
     return (
         f"a recovery is worth {told(round(worth(view, value)), currency)}: {kept}{stays}",
         f"a try costs {told(round(value.attempt), currency)}{returned}, a message {told(round(value.message), currency)}",
-        f"the risk that somebody leaves over a message or a refusal counts {value.exit:g}-fold",
+        f"the risk that somebody leaves over a message or a refusal counts {_exit_in_words(value.exit)}",
         f"a day of waiting costs {value.patience:.2%} of the worth, one of silence towards the customer {value.silence:.2%}",
     )
+
+
+def _exit_in_words(factor: float) -> str:
+    return "as measured" if factor == 1 else "nothing" if factor == 0 else f"{factor:g} times as measured"
 
 
 def price_of_try(worth_minor: float, value: Value, leaves: float, rules_fee: float = 0.0) -> float:
